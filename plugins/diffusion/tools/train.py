@@ -12,7 +12,7 @@ from studio import api
 
 from ..models import loader
 from ..models.loader import LoadedAutoencoder
-from ..training import base_model, dataset, latent_dataset, lora, model_card, preview_sheet, small_model
+from ..training import base_model, dataset, forecast, latent_dataset, lora, model_card, preview_sheet, small_model
 from ..training.base_model import BaseModel
 from ..training.caption_options import CaptionOptions
 from ..training.dataset import LoadedImages
@@ -91,6 +91,28 @@ class TrainDiffusion(api.Tool):
         """Images per step. Leave it empty for 64, or 4 for a LoRA."""
         learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
         """Leave it empty for 0.001 for a new model, 0.0005 for fine-tuning, 0.0002 for a LoRA."""
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
+        numbers = DEFAULTS[params.kind].override(params)
+        count = forecast.count_images(params)
+        if params.epochs and params.steps is None:
+            numbers = replace(numbers, steps=math.ceil(params.epochs * params.repeats * count / numbers.batch))
+        if params.kind == "new":
+            cost: api.training.NetworkCost | None = forecast.measure_new_model(params.width, params.size)
+            network: str = params.width
+        else:
+            rank = params.rank if params.kind == "lora" else 0
+            cost = forecast.measure_base_model(ctx, params.model, params.size, rank)
+            network = f"{cost.weights}+{cost.frozen}" if cost else ""
+        return api.training.estimate_training(
+            params,
+            numbers,
+            cost,
+            rate=f"diffusion.train.{params.kind}.{network}.{params.size}",
+            sample_size=params.size**2,
+            samples=count,
+            notes={"folder": forecast.describe_data(params.kind, count)},
+        )
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch

@@ -83,24 +83,17 @@ def build_components(captions: Iterable[str], size: NetworkSize, channels: int, 
 
     The weights follow from torch's seed.
     """
-    from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
     tokenizer = train_tokenizer(captions, folder)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=size.text_width,
-        intermediate_size=2 * size.text_width,
-        num_hidden_layers=size.text_layers,
-        num_attention_heads=size.heads,
-        max_position_embeddings=MAX_TOKENS,
-        projection_dim=size.text_width,
-        hidden_act="gelu",
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    unet = UNet2DConditionModel(
+    unet = build_unet(size, channels, side)
+    tokens = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    return Components(tokenizer, build_text_encoder(size, len(tokenizer), **tokens), unet, build_noise_scheduler())
+
+
+def build_unet(size: NetworkSize, channels: int, side: int) -> UNet2DConditionModel:
+    """Build an untrained UNet for latents [channels, side, side]."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
         sample_size=side,
         in_channels=channels,
         out_channels=channels,
@@ -112,7 +105,24 @@ def build_components(captions: Iterable[str], size: NetworkSize, channels: int, 
         attention_head_dim=size.heads,
         norm_num_groups=size.groups,
     )
-    return Components(tokenizer, CLIPTextModel(text), unet, build_noise_scheduler())
+
+
+def build_text_encoder(size: NetworkSize, vocabulary: int, **tokens: int) -> CLIPTextModel:
+    """Build an untrained text encoder for a vocabulary of so many tokens. `tokens` are the ids of special ones."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=size.text_width,
+        intermediate_size=2 * size.text_width,
+        num_hidden_layers=size.text_layers,
+        num_attention_heads=size.heads,
+        max_position_embeddings=MAX_TOKENS,
+        projection_dim=size.text_width,
+        hidden_act="gelu",
+        **tokens,
+    )
+    return CLIPTextModel(config)
 
 
 def build_noise_scheduler() -> DDIMScheduler:

@@ -38,14 +38,20 @@ class StyleTrain(api.Tool):
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:  # noqa: ARG002
         preset = presets.PRESETS[params.kind].override(params)
-        crops = preset.steps * preset.batch
         photos = sum(api.datasets.count_images(folder, MAX_IMAGES) for folder in (params.folder, *params.more_folders))
         notes = {"folder": _describe_count(photos, preset.photos)}
         if params.kind != "effect" and params.paintings and not params.only:
             paintings = api.datasets.count_images(params.paintings, MAX_IMAGES)
             notes["paintings"] = _describe_count(paintings, preset.paintings)
-        rate = f"style.train.{params.kind}.{params.network}"
-        return api.Estimate(work=crops * (params.size / 128) ** 2, rate=rate, notes=notes)
+        return api.training.estimate_training(
+            params,
+            preset,
+            presets.measure_networks(params.kind, params.network, params.size),
+            rate=f"style.train.{params.kind}.{params.network}.{params.size}",
+            sample_size=params.size**2,
+            samples=photos if photos < MAX_IMAGES else 0,
+            notes=notes,
+        )
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         preset = presets.PRESETS[params.kind].override(params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,24 @@ from .metrics import Holdout
 from .params import NetworkSize, StyleTrainingParams, TrainingKind
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+
+@dataclass(frozen=True)
+class Passes:
+    """The number of networks of a training kind, and how often a step runs the generators on a crop."""
+
+    generators: int
+    discriminators: int
+    generator_passes: int
+
+
+PASSES: Mapping[TrainingKind, Passes] = {
+    "effect": Passes(1, 1, 1),
+    "paintings": Passes(1, 0, 1),
+    "cut": Passes(1, 1, 4),
+    "cyclegan": Passes(2, 2, 6),
+}
 MAX_HOLDOUT = 12
 """Maximum number of images that are evaluated and shown."""
 
@@ -115,6 +132,27 @@ def create_training(
         )
     )
     return _create_unpaired(params, photos, paintings, hyper, checkpoint_dir), holdout
+
+
+@cache
+def measure_networks(kind: TrainingKind, network: NetworkSize, size: int) -> api.training.NetworkCost:
+    """Return the cost of the networks of a training for one crop of `size` px."""
+    import torch
+
+    def run(module: nn.Module) -> Tensor:
+        output: Tensor = module(torch.zeros(1, 3, size, size))
+        return output
+
+    def build_discriminator() -> nn.Module:
+        return discriminators.build_patch_discriminator(**DISCRIMINATORS[network])
+
+    generator = api.training.measure_network(lambda: generators.build_network(generator_config(kind, network)), run)
+    discriminator = api.training.measure_network(build_discriminator, run)
+    passes = PASSES[kind]
+    return api.training.NetworkCost(
+        passes.generators * generator.weights + passes.discriminators * discriminator.weights,
+        passes.generator_passes * generator.activations + passes.discriminators * discriminator.activations,
+    )
 
 
 def _create_pix2pix(

@@ -15,7 +15,7 @@ from studio.api.model_card import Measure, ModelCard, training_rows
 
 from ..models import networks
 from ..models.codec import GlobalCodec, KlCodec, load_codec
-from ..training import prior
+from ..training import forecast, prior
 from ..training.data import Views, crop_centre, name_folders, read_folders
 from ..training.metrics import psnr_by_folder
 from ..training.trainer import KlSchedule, Trainer, build_schedule
@@ -31,6 +31,8 @@ KL_WEIGHTS = {"spatial": 0.03, "global": 0.3}
 PREVIEW_COLUMNS = 8
 MAX_EVALUATED = 96
 """Maximum number of held-out pictures that are evaluated during a training."""
+MAX_COUNTED = 20_000
+"""Number of images up to which a folder is counted for the estimate."""
 MAX_STANDARDISED = 256
 """Maximum number of held-out pictures whose latents give the scaling factor."""
 KIND_NAMES = {"spatial": "spatial (diffusers `AutoencoderKL`)", "global": "global (one latent vector per image)"}
@@ -84,6 +86,22 @@ class TrainVae(api.Tool):
         """Number of steps over which the KL weight increases to its value."""
         preview_every: int = api.param(250, ge=1, le=100_000, title="Preview interval", unit="steps", advanced=True)
         """Number of steps between two evaluations on held-out images."""
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
+        crop = _crop_size(params)
+        config = forecast.read_base_config(params.start_from, ctx) if params.start_from else None
+        count = sum(api.datasets.count_images(folder, MAX_COUNTED) for folder in (params.folder, *params.more_folders))
+        cost = forecast.measure_network(params.kind, WIDTHS[params.kind][params.width], crop, params.size, config)
+        network = str(cost.weights) if params.start_from else params.width
+        return api.training.estimate_training(
+            params,
+            api.training.TrainingDefaults(params.steps, params.batch, params.learning_rate),
+            cost,
+            rate=f"vae.train.{params.kind}.{network}.{params.size}",
+            sample_size=crop**2,
+            samples=count if count < MAX_COUNTED else 0,
+            notes={"folder": forecast.describe_data(count)} if count < MAX_COUNTED else {},
+        )
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
@@ -147,7 +165,7 @@ def _build_trainer(params: TrainVae.Params, ctx: api.Context, samples: list[Imag
     model = _build_model(params, ctx)
     views = Views(
         samples,
-        size=params.size // 2 if is_spatial and params.size >= 128 else params.size,
+        size=_crop_size(params),
         count=params.batch,
         seed=ctx.seed,
         cover=(0.35, 0.8) if is_spatial else (0.92, 1.0),
@@ -166,6 +184,11 @@ def _build_trainer(params: TrainVae.Params, ctx: api.Context, samples: list[Imag
         ema=params.ema,
         device=ctx.device,
     )
+
+
+def _crop_size(params: TrainVae.Params) -> int:
+    """Return the side of the training images in pixels."""
+    return params.size // 2 if params.kind == "spatial" and params.size >= 128 else params.size
 
 
 def _build_model(params: TrainVae.Params, ctx: api.Context) -> nn.Module:

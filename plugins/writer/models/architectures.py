@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from studio import api
 
@@ -48,7 +48,16 @@ MASKED_SHAPES: Mapping[str, Shape] = {
 """Hidden sizes equal those of `CAUSAL_SHAPES`, so that token embeddings can be copied."""
 
 
-def build_causal_model(shape: Shape, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+class Tokens(Protocol):
+    """The part of a tokenizer that a model's configuration needs."""
+
+    eos_token_id: Any
+    pad_token_id: Any
+
+    def __len__(self) -> int: ...
+
+
+def build_causal_model(shape: Shape, tokenizer: Tokens) -> LlamaForCausalLM:
     """Build a `LlamaForCausalLM` (Touvron et al. 2023) with tied embeddings, initialised from torch's global seed."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -69,7 +78,7 @@ def build_causal_model(shape: Shape, tokenizer: PreTrainedTokenizerBase) -> Llam
     return model
 
 
-def build_masked_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, context: int) -> ModernBertForMaskedLM:
+def build_masked_model(shape: Shape, tokenizer: Tokens, context: int) -> ModernBertForMaskedLM:
     """Build a `ModernBertForMaskedLM` (Warner et al. 2024, arXiv 2412.13663) for up to `context` tokens.
 
     It is initialised from torch's global seed. All layers use global attention. With some thousand training steps, the

@@ -17,7 +17,7 @@ from ..generation.fill_mask import predict_words
 from ..models import architectures, gguf, lora, transformers_loader
 from ..models.tokenizer import load_tokenizer
 from ..models.writer import find_model, read_title
-from ..training import model_card
+from ..training import forecast, model_card
 from ..training.bpe import encode_documents, train_tokenizer
 from ..training.documents import HELD_OUT_FRACTION, Corpus, Document, read_folders
 from ..training.samples import sample_text
@@ -105,6 +105,26 @@ class WriterTrain(api.Tool):
         weights."""
         held_out: float = api.param(HELD_OUT_FRACTION, ge=0.0, le=0.5, title="Held-out fraction", advanced=True)
         """Fraction of the texts that is used for evaluation and not for training. At least one text."""
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
+        numbers = DEFAULTS[params.kind].override(params)
+        is_new = params.kind in ("new", "masked")
+        cost = (
+            forecast.measure_new_model(params.kind, params.size, params.vocabulary, params.context)
+            if is_new
+            else forecast.measure_base_model(ctx, params.model, params.context, params.rank, params.kind)
+        )
+        network = f"{params.size}.{params.vocabulary}" if is_new or not cost else f"{cost.weights}+{cost.frozen}"
+        tokens = forecast.count_tokens([params.folder, *params.more_folders], params.only)
+        return api.training.estimate_training(
+            params,
+            numbers,
+            cost,
+            rate=f"writer.train.{params.kind}.{network}.{params.context}",
+            sample_size=params.context,
+            samples=tokens // params.context,
+            notes={"folder": forecast.describe_data(params.kind, tokens)},
+        )
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch

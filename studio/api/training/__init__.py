@@ -5,6 +5,7 @@ stopping and the artist's changes during the training come with it.
 """
 
 from studio.api.training.best_weights import BestWeights
+from studio.api.training.forecast import NetworkCost, estimate_training, measure_network
 from studio.api.training.loop import LOSS_WINDOW, MAX_REWINDS, Training
 from studio.api.training.params import TrainingDefaults, TrainingParams, require_samples
 from studio.api.training.precision import autocast
@@ -17,12 +18,15 @@ __all__ = [
     "MAX_REWINDS",
     "BestWeights",
     "LearningRateSchedule",
+    "NetworkCost",
     "NotFiniteError",
     "Training",
     "TrainingDefaults",
     "TrainingParams",
     "TrainingState",
     "autocast",
+    "estimate_training",
+    "measure_network",
     "require_samples",
     "step_generator",
 ]

@@ -78,7 +78,7 @@ class Training:
         self._changes = TrainingChanges()
 
     @property
-    def record(self) -> TrainingRecord:
+    def training_record(self) -> TrainingRecord:
         """The record of this training, beside its checkpoint."""
         return self._recorder.record
 
@@ -228,7 +228,7 @@ class Training:
         timer = StepTimer(self.steps)
         disk = self._require_disk_space(params)
         yield from self._start()
-        if self.record.read_changes().measure:
+        if self.training_record.read_changes().measure:
             yield from measuring.measure(self, ctx, params, preview, disk)
         clock = saved = time.monotonic()
         while self.state.step < self.steps:

@@ -49,7 +49,7 @@ def measure(
         ctx.check_cancelled()
     timer.add_preview(time.monotonic() - start)
     training.save()
-    training.record.write_measurement(
+    training.training_record.write_measurement(
         TrainingMeasurement(
             steps=steps,
             measured_steps=timer.steps,

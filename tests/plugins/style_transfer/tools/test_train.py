@@ -102,7 +102,7 @@ def test_few_images_give_a_warning_before_the_training(photos: Path, paintings: 
     estimate = testing.estimate(StyleTrain, folder=photos, paintings=paintings, kind="cut", **TINY)
     assert estimate is not None
     assert estimate.notes["folder"] == "5 images; at least 200 are recommended"
-    assert estimate.work == 4 * 0.25
+    assert estimate.work == 4 * 64**2
 
 
 def test_damaged_images_are_skipped_and_named(photos: Path, tmp_path: Path) -> None:

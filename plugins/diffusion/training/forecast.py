@@ -1,0 +1,123 @@
+"""The sizes of a training, from its networks' shapes and the folder alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from studio import api
+
+from ..checkpoints import metadata
+from . import dataset, small_model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FEW_IMAGES = 1000
+"""Number of images below which a new model memorises them."""
+_PIXELS_PER_LATENT, _LATENT_CHANNELS = 8, 4
+
+
+def measure_new_model(width: str, size: int) -> api.training.NetworkCost:
+    """Return the cost of a new model for one image of `size` px."""
+    return _measure_new_model(width, size // _PIXELS_PER_LATENT)
+
+
+@cache
+def _measure_new_model(width: str, side: int) -> api.training.NetworkCost:
+    import torch
+
+    network = small_model.NETWORK_SIZES[width]
+    text = api.training.measure_network(
+        lambda: small_model.build_text_encoder(
+            network, small_model.VOCABULARY_SIZE, bos_token_id=0, eos_token_id=1, pad_token_id=1
+        ),
+        lambda encoder: _first(encoder(torch.zeros(1, small_model.MAX_TOKENS, dtype=torch.long))),
+    )
+    unet = api.training.measure_network(
+        lambda: cast("nn.Module", small_model.build_unet(network, _LATENT_CHANNELS, side)),
+        lambda unet: _first(
+            unet(
+                torch.zeros(1, _LATENT_CHANNELS, side, side),
+                torch.zeros(1, dtype=torch.long),
+                encoder_hidden_states=torch.zeros(1, small_model.MAX_TOKENS, network.text_width),
+                return_dict=False,
+            )
+        ),
+    )
+    return api.training.NetworkCost(text.weights + unet.weights, text.activations + unet.activations)
+
+
+def measure_base_model(ctx: api.EstimateContext, choice: str, size: int, rank: int) -> api.training.NetworkCost | None:
+    """Return the cost of training a base model for one image, or a LoRA of it with a `rank` above 0.
+
+    Returns None for a model that is not on this computer or cannot be trained.
+    """
+    try:
+        found = metadata.metadata_of(ctx, choice)
+    except (api.BadInput, OSError):
+        return None
+    if found is None or not found.denoiser_config.get("cross_attention_dim"):
+        return None
+    config = msgspec.json.encode(found.denoiser_config).decode()
+    unet = _measure_unet(config, size // found.scale_factor, rank)
+    others = found.weight_count - found.denoiser_weight_count
+    return api.training.NetworkCost(unet.weights, unet.activations, unet.frozen + 4 * others)
+
+
+@cache
+def _measure_unet(config: str, side: int, rank: int) -> api.training.NetworkCost:
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    values: dict[str, Any] = msgspec.json.decode(config)
+
+    def build() -> nn.Module:
+        unet: UNet2DConditionModel = UNet2DConditionModel.from_config(values)
+        if rank:
+            from peft import LoraConfig
+
+            from .lora import TARGET_MODULES
+
+            unet.requires_grad_(False)
+            unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGET_MODULES))
+        return cast("nn.Module", unet)
+
+    def run(unet: Any) -> Tensor:
+        width = values["cross_attention_dim"]
+        more = {}
+        if values.get("addition_embed_type") == "text_time":
+            times = 6 * values["addition_time_embed_dim"]
+            pooled = values["projection_class_embeddings_input_dim"] - times
+            more["added_cond_kwargs"] = {"text_embeds": torch.zeros(1, pooled), "time_ids": torch.zeros(1, 6)}
+        return _first(
+            unet(
+                torch.zeros(1, values.get("in_channels", _LATENT_CHANNELS), side, side),
+                torch.zeros(1, dtype=torch.long),
+                encoder_hidden_states=torch.zeros(1, 77, width[0] if isinstance(width, list) else width),
+                return_dict=False,
+                **more,
+            )
+        )
+
+    return api.training.measure_network(build, run)
+
+
+def count_images(params: Any) -> int:
+    """Return the number of images in the folders, at most those that a training uses."""
+    folders = (params.folder, *params.more_folders)
+    return min(dataset.MAX_IMAGES, sum(api.datasets.count_images(folder, dataset.MAX_IMAGES) for folder in folders))
+
+
+def describe_data(kind: str, count: int) -> str:
+    """Say what to expect of so many images."""
+    if kind == "new" and count < FEW_IMAGES:
+        return f"{count} images: a new model will memorise them, a LoRA works"
+    return f"{count:,}{' or more' if count >= dataset.MAX_IMAGES else ''} images"
+
+
+def _first(output: Any) -> Tensor:
+    first: Tensor = output[0]
+    return first
