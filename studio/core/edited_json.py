@@ -29,10 +29,12 @@ _MAX_SHOWN = 40
 S = TypeVar("S", bound=msgspec.Struct)
 
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
-_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[\]}}])")
+_STRING_OR_REST = r'"(?:[^"\\\n]|\\.)*\\?(?:"|(?=\n)|\Z)'
+"""A string, or the rest of a line that begins as one. It always matches at a quote, which keeps a search linear."""
+_COMMENT = re.compile(rf"({_STRING_OR_REST})|//[^\n]*|#[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_TRAILING_COMMA = re.compile(rf"({_STRING_OR_REST})|,(?=\s*[\]}}])")
 _KEY = re.compile(rf"({_STRING})\s*:\s*")
-_NEXT_KEY = re.compile(rf"[,\n]\s*(?={_STRING}\s*:)")
+_SEPARATOR = re.compile(r"[,\s]+")
 _SPACE = re.compile(r"[\s,]*")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
@@ -95,7 +97,7 @@ def decode_struct(type: type[S], found: EditedJson, name: str) -> Decoded:
             continue
         try:
             decoded.values[known.name] = msgspec.convert(value, known.type, strict=True)
-        except (msgspec.ValidationError, RecursionError):
+        except (msgspec.ValidationError, ValueError, RecursionError):
             kept = convert_items(value, known.type)
             rest = "that item is left out" if kept is not None else _describe_default(known)
             problems.append(
@@ -192,13 +194,14 @@ class _Parser:
 
     def _read_value(self, key: str) -> bool:
         try:
-            value, self._at = _DECODER.raw_decode(self._text, self._at)
+            value, at = _DECODER.raw_decode(self._text, self._at)
         except (ValueError, RecursionError):
             return False
-        end = _SPACE.match(self._text, self._at)
+        end = _SPACE.match(self._text, at)
         after = self._text[end.end() : end.end() + 1] if end else ""
         if after not in ("", "}", '"'):
             return False
+        self._at = at
         self._found.members[key] = value
         self._found.broken.pop(key, None)
         return True
@@ -212,9 +215,16 @@ class _Parser:
             sentence = f"{self._name}, line {self._line_of(self._at)}: a name in quotes and a colon are expected."
             self._found = replace(self._found, problems=(*self._found.problems, sentence))
         self._rejected += 1
-        match = _NEXT_KEY.search(self._text, self._at) if self._rejected <= _MAX_BROKEN else None
+        key_at = self._find_next_key() if self._rejected <= _MAX_BROKEN else None
         end = self._text.rfind("}", self._at)
-        self._at = match.end() if match else end if end >= 0 else len(self._text)
+        self._at = key_at if key_at is not None else end if end >= 0 else len(self._text)
+
+    def _find_next_key(self) -> int | None:
+        """Return where the next key after a comma or a line break begins."""
+        for separator in _SEPARATOR.finditer(self._text, self._at):
+            if re.search(r"[,\n]", separator[0]) and _KEY.match(self._text, separator.end()):
+                return separator.end()
+        return None
 
     def _skip_space(self) -> None:
         match = _SPACE.match(self._text, self._at)
@@ -267,7 +277,7 @@ def convert_items(value: object, type: Any) -> Any:
 def _convert(value: object, type: Any) -> Any:
     try:
         return msgspec.convert(value, type)
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.ValidationError, ValueError, RecursionError):
         return None
 
 

@@ -53,7 +53,7 @@ def open_picture(
     path = Path(path)
     with _open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _lift_pillow_limits()
+        _set_pillow_limits()
         try:
             return _decode(path.name, file, max_pixels, at, shrink_to)
         except _DamagedPictureError as damage:
@@ -81,6 +81,9 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, at: float, shrink_to: in
         raise
     except MemoryError as error:
         raise BadInput(f"{name} needs more memory than is available.", "Scale it down first.") from error
+    except PIL.Image.DecompressionBombError as error:
+        hint = f"Scale it to at most {max_pixels / 1e6:,.0f} megapixels."
+        raise BadInput(f"{name} is too large: it has more than {MAX_PIXELS / 1e6:,.0f} megapixels.", hint) from error
     except UnidentifiedImageError as error:
         sentence = f"{name} is not an image that can be read."
         raise _DamagedPictureError(sentence, "Use PNG, JPEG, WebP, AVIF, GIF or TIFF.") from error
@@ -133,7 +136,7 @@ def open_undecoded(path: Path) -> ImageFile:
 
     with open_file(path) as file:
         check_icon(file, path.name)
-    _lift_pillow_limits()
+    _set_pillow_limits()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -206,12 +209,15 @@ def _open_file(path: Path) -> io.BufferedReader:
     return file
 
 
-def _lift_pillow_limits() -> None:
-    """Disable Pillow's limits: `open_picture` checks the size itself, and long text chunks must not hide the pixels."""
+def _set_pillow_limits() -> None:
+    """Set Pillow's limits: that of pixels for GIF, whose canvas it makes when it opens one, and those of text chunks.
+
+    Long texts must not hide the pixels.
+    """
     import PIL.Image
     from PIL import PngImagePlugin
 
-    PIL.Image.MAX_IMAGE_PIXELS = None
+    PIL.Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice as many
     PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20
     PngImagePlugin.MAX_TEXT_MEMORY = 128 * 2**20
 

@@ -16,7 +16,8 @@ def read_folders(file: Path) -> Iterator[tuple[str, Path]]:
     """Yield type names (`checkpoints`, `loras`, …) with their folders, which need not exist.
 
     The file contains named groups. In a group, each type lists one folder per line. Relative folders start at the
-    group's `base_path`, or at the file's folder without one. Yields nothing for a damaged file.
+    group's `base_path`, or at the file's folder without one. A whole disk is left out. Yields nothing for a damaged
+    file.
     """
     groups = read_or_else(None, lambda: _parse_yaml(read_file(file, MAX_SIZE)))
     for group in groups.values() if isinstance(groups, dict) else ():
@@ -30,7 +31,7 @@ def read_folders(file: Path) -> Iterator[tuple[str, Path]]:
                 continue
             for line in filter(None, map(str.strip, lines.splitlines())):
                 folder = read_or_else(None, _resolve_path, line, base)
-                if folder:
+                if folder and folder != folder.parent:  # a whole disk is no folder of models
                     yield str(name), folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -21,6 +22,9 @@ from studio.library.models.folder_layouts import TypedFolder
 FILE = "model-folders.json"
 MAX_DEPTH = 10
 MAX_MODELS = 50_000
+MAX_FOLDERS = 20_000
+"""Number of folders in which one folder of models is searched."""
+_log = logging.getLogger(__name__)
 
 
 class ExternalModel(Struct, frozen=True, array_like=True):
@@ -144,7 +148,11 @@ def _walk_folder(
     """Yield files and folders that are models. Follows links, and skips real paths in `visited`."""
     suffixes = (*model_kind.WEIGHTS, *model_kind.PICKLES) if typed_folder.kind else model_kind.WEIGHTS
     waiting = [(str(typed_folder.folder), 0)]
+    searched = 0
     while waiting and not is_cancelled():
+        if (searched := searched + 1) > MAX_FOLDERS:
+            _log.info("%s has more than %d folders, so not all are searched", typed_folder.folder, MAX_FOLDERS)
+            return
         folder, depth = waiting.pop()
         real = os.path.realpath(folder)
         if real in visited:

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import struct
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -359,3 +360,20 @@ def test_models_in_the_own_folder_have_a_kind(home: Home) -> None:
     assert mine("diffusion") == ["org/painter", "riddle"]
     assert offers.resolve_model(home, "org/painter") == home.models / "org--painter"
     assert offers.name_of("org/painter", home.models / "org--painter") == "org/painter"
+
+
+def test_a_whole_disk_is_no_folder_of_models(list_titles: ListTitles, tmp_path: Path) -> None:
+    write_weights(tmp_path / "models" / "checkpoints" / "one.safetensors")
+    (tmp_path / "extra_model_paths.yaml").write_text(f"comfyui:\n  base_path: {tmp_path}\n  checkpoints: /\n")
+    began = time.monotonic()
+    assert [title for title, _ in list_titles("diffusion", tmp_path)] == ["one"]
+    assert time.monotonic() - began < 5
+
+
+def test_not_all_of_very_many_folders_are_searched(
+    list_titles: ListTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_folders, "MAX_FOLDERS", 10)
+    for number in range(30):
+        write_weights(tmp_path / "models" / "checkpoints" / f"{number:02}" / f"{number:02}.safetensors")
+    assert 0 < len(list_titles("diffusion", tmp_path)) < 30
