@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from studio.library.index.reindex import SweepResult
 
 MAX_TAGS, MAX_TAG = 100, 80
+MAX_HASHED = 2**30
+"""Number of bytes of a model up to which its weights are hashed to find what was made with it."""
 _DAMAGED_MARKER = "index.damaged"
 
 
@@ -266,6 +268,21 @@ class Library:
             raise BadInput(f"{creation.title} cannot be renamed because its folder is missing.")
         model_names.rename(self.home, Path(creation.path), name)
         return self.add(Path(creation.path), digest=creation.id)
+
+    def describe_model_users(self, ids: Iterable[str]) -> str:
+        """Return sentences about what was made with the models among these creations; empty for nothing."""
+        from studio.core.model_files.weights_digest import digest_weights
+        from studio.library.index import model_users
+
+        models = [creation for creation in self.get_many(ids) if creation.kind is CreationKind.MODEL]
+        marks = {model.id for model in models}
+        # A tag in a prompt names a LoRA by its file or title, so that only the digest of the weights tells it.
+        small = [Path(model.path) for model in models if model.size <= MAX_HASHED and not model.missing]
+        marks |= {digest for path in small if path.exists() and (digest := digest_weights(path))}
+        with self._connect() as connection:
+            return model_users.describe_users(
+                model_users.count_users(connection, marks, {model.id for model in models})
+            )
 
     # Trash
 

@@ -39,6 +39,22 @@ def test_the_queue_is_in_order_and_ended_jobs_come_last(qtbot: QtBot, qtmodeltes
     qtmodeltester.check(queue)
 
 
+def test_jobs_that_need_a_creation_are_counted(qtbot: QtBot) -> None:
+    model, image = "a" * 64, "b" * 64
+    values: list[dict[str, object]] = [{"model": model}, {"loras": ["x", model]}, {"model": "other"}, {"steps": 3}]
+    jobs = [
+        replace(make_job(number), recipe=replace(make_job(number).recipe, params=one))
+        for number, one in enumerate(values)
+    ]
+    jobs.append(replace(make_job(5), recipe=replace(make_job(5).recipe, inputs={"image": f"sha256:{image}"})))
+    queue = QueueModel()
+    queue.put(*jobs)
+    assert (queue.count_users([model]), queue.count_users([image]), queue.count_users([model, image])) == (2, 1, 3)
+    queue.put(replace(jobs[0], state=JobState.DONE))
+    assert queue.count_users([model]) == 1
+    assert queue.count_users(["c" * 64]) == 0
+
+
 def test_progress_is_dropped_with_the_end_of_a_job(qtbot: QtBot) -> None:
     queue = QueueModel()
     queue.put(make_job(1, JobState.RUNNING))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -13,6 +13,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 
 from studio.core.job import Job, JobState
 from studio.core.messages import JobProgress
+from studio.core.recipe import REFERENCE
 
 MAX_SINGLE_CHANGES = 16
 """Rows that change one by one; where more change together, the list is sorted anew."""
@@ -72,6 +73,11 @@ class QueueModel(QAbstractListModel):
 
     def job(self, id: str) -> Job | None:
         return self._by_id.get(id)
+
+    def count_users(self, ids: Sequence[str]) -> int:
+        """Count the jobs that have not ended and need one of these creations."""
+        needed = set(ids)
+        return sum(not job.state.ended and not needed.isdisjoint(_list_needs(job)) for job in self._jobs)
 
     def progress(self, id: str) -> JobProgress | None:
         return self._progress.get(id)
@@ -208,3 +214,10 @@ def _time(job: Job) -> int:
         return int(job.id, 16)
     except ValueError:
         return 0
+
+
+def _list_needs(job: Job) -> Iterator[str]:
+    """Yield the texts among a job's parameters, and the ids of its inputs."""
+    for value in job.recipe.params.values():
+        yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))
+    yield from (reference.removeprefix(REFERENCE) for reference in job.recipe.inputs.values())

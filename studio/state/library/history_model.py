@@ -296,6 +296,13 @@ class HistoryModel(QAbstractListModel):
 
         self._writes.run(lambda: self._library.rename(id, name), show)
 
+    def describe_model_users(self, ids: Sequence[str], then: Callable[[str], None]) -> None:
+        """Call `then` with sentences about what was made with the models among these creations, or an empty text."""
+        if any((one := self.get_cached(id)) is not None and one.kind is CreationKind.MODEL for id in ids):
+            self._reads.run(lambda: self._library.describe_model_users(ids), then)
+        else:
+            then("")
+
     def trash(self, ids: Sequence[str]) -> None:
         self._move(ids, lambda: self._library.trash(ids))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from studio.core.export_include import Include
 from studio.library.creation import Creation, CreationKind
@@ -34,6 +34,8 @@ class HistoryActions(QObject):
         self._model = model
         self._undo = undo
         self._window = parent
+        self.count_jobs: Callable[[Sequence[str]], int] = lambda _: 0
+        """Counts the jobs in the queue that need one of these creations."""
         self.export_include = Include.EVERYTHING
         """The last choice of what an export includes."""
 
@@ -80,15 +82,25 @@ class HistoryActions(QObject):
         self._model.rename(creation.id, name, keep_undo)
 
     def trash(self, ids: Sequence[str]) -> None:
+        """Move creations to the trash. Asks first where jobs in the queue need a model among them."""
         if not ids:
             return
         targets = list(ids)
-        self._undo.do(
-            f"moving {_count_creations(targets)} to the trash",
-            lambda: self._model.trash(targets),
-            lambda: self._model.restore(targets),
-        )
-        self.notified.emit(f"Moved {_count_creations(targets)} to the trash.", True)
+        if count := self.count_jobs(targets):
+            ask_about_jobs(self._window, count, lambda: self._trash(targets))
+        else:
+            self._trash(targets)
+
+    def _trash(self, targets: list[str]) -> None:
+        def move(users: str) -> None:
+            self._undo.do(
+                f"moving {_count_creations(targets)} to the trash",
+                lambda: self._model.trash(targets),
+                lambda: self._model.restore(targets),
+            )
+            self.notified.emit(f"Moved {_count_creations(targets)} to the trash. {users}".strip(), True)
+
+        self._model.describe_model_users(targets, move)
 
     def restore(self, ids: Sequence[str]) -> None:
         if not ids:
@@ -147,6 +159,21 @@ class HistoryActions(QObject):
             self.export_include,
             lambda written: self.notified.emit(f"Exported to {written.name}.", False),
         )
+
+
+def ask_about_jobs(window: QWidget, count: int, move: Callable[[], None]) -> QMessageBox:
+    """Ask whether to move a model to the trash that jobs in the queue need."""
+    box = QMessageBox(window)
+    box.setWindowTitle("Move to trash")
+    box.setText(f"{count:,} jobs in the queue need it." if count > 1 else "A job in the queue needs it.")
+    box.setInformativeText("Without it they fail." if count > 1 else "Without it the job fails.")
+    keep = box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole)
+    move_button = box.addButton("Move to trash", QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(keep)
+    box.finished.connect(lambda: move() if box.clickedButton() is move_button else None)
+    box.finished.connect(box.deleteLater)
+    box.open()
+    return box
 
 
 def _filters(suffix: str, formats: str) -> list[str]:

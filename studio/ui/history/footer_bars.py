@@ -100,8 +100,8 @@ class TrashBar(QWidget):
         self._count = count
         self.empty.setEnabled(count > 0)
 
-    def ask(self, ids: Sequence[str] = ()) -> None:
-        """Ask whether to delete these creations, or the whole trash."""
+    def ask(self, ids: Sequence[str] = (), users: str = "") -> None:
+        """Ask whether to delete these creations, or the whole trash. `users` says what was made with them."""
         self._ids_to_delete = list(ids)
         count = len(ids) or self._count
         target = (
@@ -111,7 +111,7 @@ class TrashBar(QWidget):
             if ids
             else f"all {count:,} creations in the trash"
         )
-        self.question.setText(f"Delete {target} permanently? This cannot be undone.")
+        self.question.setText(f"Delete {target} permanently? This cannot be undone. {users}".strip())
         self.delete.setStyleSheet(f"color: {theme.COLOURS.danger};")
         self._pages.setCurrentIndex(1)
         self.keep_button.setFocus(Qt.FocusReason.OtherFocusReason)
