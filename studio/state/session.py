@@ -35,6 +35,7 @@ from studio.state.jobs.worker_status import WorkerStatus
 from studio.state.library.history_model import HistoryModel
 from studio.state.library.importing import Importer
 from studio.state.library.model_folders import ModelFolders
+from studio.state.library.model_uses import ModelUses
 from studio.state.library.settings_offers import SettingsOffers
 from studio.state.notices import Notices
 from studio.state.page.alternatives import Alternatives
@@ -98,6 +99,7 @@ class Session(QObject):
             self.workspace, self.library, self._submitter, consent, self.undoable, self.notices, self.tasks, self
         )
         self.drop_to_generate = DropToGenerate(self.workspace, self.generation, self.notices)
+        self.model_uses = ModelUses(self.workspace, self.generation, self.undoable, self.notices)
         self.importer = Importer(
             self.home, self.library, self.workspace, self.notices, self.tasks, self.generation.use_settings, self
         )

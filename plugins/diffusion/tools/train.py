@@ -130,6 +130,7 @@ class TrainDiffusion(api.Tool):
             yield from _warn_if_small(base, params.size)
         autoencoder = base.autoencoder if base else loader.load_autoencoder(ctx, params.vae)
         numbers = DEFAULTS[params.kind].override(params)
+        numbers.note(ctx)
         latents = yield from _encode_or_load(params, ctx, images, autoencoder, numbers.batch)
         if params.epochs and params.steps is None:
             numbers = replace(numbers, steps=max(1, math.ceil(params.epochs * latents.batches_per_epoch)))

@@ -36,7 +36,7 @@ def build_card(summary: TrainingSummary) -> api.model_card.ModelCard:
         summary=_describe(summary),
         rows={**rows, "Image size": f"{summary.size} px", "Loss": f"{summary.state.loss:.3f}"},
         data=summary.image_counts,
-        sections={"Preview prompts": "".join(f"- {prompt}\n" for prompt in summary.prompts)},
+        sections={"Preview prompts": "".join(f"- {api.model_card.escape(prompt)}\n" for prompt in summary.prompts)},
     )
 
 

@@ -55,6 +55,7 @@ class StyleTrain(api.Tool):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         preset = presets.PRESETS[params.kind].override(params)
+        preset.note(ctx)
         photos, paintings = yield from _read_images(params, ctx)
         api.training.require_samples(params.folder, len(photos), MIN_PHOTOS, "photo")
         if params.paintings and params.kind != "effect":

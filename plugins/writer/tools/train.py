@@ -273,6 +273,7 @@ def _encode_corpus(
 
 def _build_plan(params: WriterTrain.Params, ctx: api.Context) -> TrainingPlan:
     numbers = DEFAULTS[params.kind].override(params)
+    numbers.note(ctx)
     return TrainingPlan(
         steps=numbers.steps,
         learning_rate=numbers.learning_rate,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from studio.api.params import FolderInput, Params, param
 from studio.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from studio.api.context import Context
 
 
 class TrainingParams(Params):
@@ -68,6 +71,10 @@ class TrainingDefaults:
             batch=params.batch or self.batch,
             learning_rate=params.learning_rate or self.learning_rate,
         )
+
+    def note(self, ctx: Context) -> None:
+        """Note the numbers that are used, for the model card."""
+        ctx.note("numbers", {"steps": self.steps, "batch": self.batch, "learning_rate": self.learning_rate})
 
 
 def require_samples(folder: Path, count: int, minimum: int, noun: str = "image") -> None:

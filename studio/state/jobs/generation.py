@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -161,8 +161,11 @@ class Generation(QObject):
             self._run_draft()
 
     # Settings of earlier creations
-    def use_settings(self, creation: Creation) -> None:
-        """Put a creation's tool, values and seed into the form."""
+    def use_settings(self, creation: Creation, changes: Mapping[str, Any] | None = None) -> None:
+        """Put a creation's tool, values and seed into the form.
+
+        `changes` replaces some of the values; None as one of these lets the value follow its default.
+        """
         recipe = creation.recipe
         tool = self._workspace.catalogue.tools.get(recipe.tool) if recipe else None
         if recipe is None or tool is None:
@@ -179,15 +182,21 @@ class Generation(QObject):
 
         def show(restored: tuple[dict[str, Any], list[OutsideUse]]) -> None:
             values, uses = restored
+            put = partial(self._put_values, tool, recipe.seed, values, changes or {})
             if uses:
-                self.path_consent_required.emit(PathConsent(uses, partial(self._put_values, tool, recipe.seed, values)))
+                self.path_consent_required.emit(PathConsent(uses, put))
             else:
-                self._put_values(tool, recipe.seed, values)
+                put()
 
         self._tasks.run(restore, show)
 
     def _put_values(
-        self, tool: ToolDescriptor, seed: int, values: dict[str, Any], left_out: Collection[str] = ()
+        self,
+        tool: ToolDescriptor,
+        seed: int,
+        values: dict[str, Any],
+        changes: Mapping[str, Any],
+        left_out: Collection[str] = (),
     ) -> None:
         """Put values into the form, without those fields that are left out, and folders that are not known here."""
         unknown = [name for name, value in values.items() if str(value).startswith(FOLDER_REFERENCE)]
@@ -195,5 +204,6 @@ class Generation(QObject):
             self._notices.info(
                 f"The folder {name_of_path(str(values[unknown[0]]))} is not known here. Choose it again."
             )
-        kept = {name: value for name, value in values.items() if name not in {*left_out, *unknown}}
+        kept = {name: value for name, value in values.items() if name not in {*left_out, *unknown, *changes}}
+        kept |= {name: value for name, value in changes.items() if value is not None}
         self._undoable.put_values(tool.id, kept, "using settings", seed)

@@ -114,7 +114,7 @@ class Canvas(QWidget):
         elif creation.kind == CreationKind.TEXT:
             self._read(lambda: read_text_file(path), lambda words: self.show_text(words.text, words.title))
         else:
-            self.show_model(path)
+            self.show_model(path, creation)
         if before is not None and before.kind == CreationKind.IMAGE and not before.missing:
             self.set_before(Path(before.path), ("Before", "After"))
         else:
@@ -177,9 +177,11 @@ class Canvas(QWidget):
         self.text_view.show_text(text, title)
         self._show_view(self.text_view)
 
-    def show_model(self, path: Path) -> None:
+    def show_model(self, path: Path, model: Creation | None = None) -> None:
+        """Show the card of a model. That of a creation also has what can be done with it."""
+
         def show(card: Card) -> None:
-            self.model_card.show_card(card)
+            self.model_card.show_card(card, model)
             self._show_view(self.model_card)
 
         self._read(lambda: read_card(path), show)

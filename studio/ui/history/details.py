@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from studio.library.creation import Creation
+from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
 from studio.ui.history.descriptions import ToolTitle, describe_creation, title_from_tool_id
 from studio.ui.history.lineage_view import LineageView
@@ -96,7 +96,7 @@ class DetailsPanel(QScrollArea):
         if is_new or not self.tags.hasFocus():
             self.tags.setText(", ".join(creation.tags))
         self.use.setVisible(creation.recipe is not None)
-        self.input.setVisible(not creation.missing)
+        self.input.setVisible(not creation.missing and creation.kind is not CreationKind.MODEL)
         if is_new:
             self.read_lineage()
 

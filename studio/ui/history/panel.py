@@ -12,7 +12,9 @@ from studio.core import training_record
 from studio.core.humanize import group_digits
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
+from studio.state.library.model_uses import ModelUses
 from studio.state.undo_stack import UndoStack
+from studio.ui.canvas.model_card import fill_use_menu
 from studio.ui.history.actions import HistoryActions
 from studio.ui.history.descriptions import ToolTitle
 from studio.ui.history.details import DetailsPanel
@@ -48,6 +50,8 @@ class HistoryPanel(QWidget):
     def __init__(self, model: HistoryModel, undo: UndoStack | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = model
+        self.model_uses: ModelUses | None = None
+        """The tools to offer for models; None for none."""
         self.setProperty("role", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("History")
@@ -127,7 +131,7 @@ class HistoryPanel(QWidget):
         self.details.input_requested.connect(self.use_as_input)
         self.details.lineage.chosen.connect(self._open_from_lineage)
         self.trash_bar.restore_requested.connect(lambda: history_actions.restore(grid.list_selected_ids()))
-        self.trash_bar.delete_chosen.clicked.connect(lambda: self.trash_bar.ask(grid.list_selected_ids()))
+        self.trash_bar.delete_chosen.clicked.connect(lambda: self._ask_to_delete(grid.list_selected_ids()))
         self.trash_bar.delete_requested.connect(model.delete)
         self.trash_bar.empty_requested.connect(model.empty_trash)
         self.trash_bar.answered.connect(grid.setFocus)
@@ -206,7 +210,10 @@ class HistoryPanel(QWidget):
         if self.current_filter != TRASH:
             self.history_actions.trash(selected)
         elif selected:
-            self.trash_bar.ask(selected)
+            self._ask_to_delete(selected)
+
+    def _ask_to_delete(self, ids: list[str]) -> None:
+        self.model.describe_model_users(ids, lambda users: self.trash_bar.ask(ids, users))
 
     def rename_selected(self) -> None:
         """Ask for another name of the selected model."""
@@ -227,7 +234,7 @@ class HistoryPanel(QWidget):
         available = [creation for creation in creations if not creation.missing]
         if self.current_filter == TRASH:
             menu.addAction("Restore").triggered.connect(lambda: history_actions.restore(ids))
-            menu.addAction("Delete permanently…\tDel").triggered.connect(lambda: self.trash_bar.ask(ids))
+            menu.addAction("Delete permanently…\tDel").triggered.connect(lambda: self._ask_to_delete(ids))
             menu.addAction("Empty trash…").triggered.connect(lambda: self.trash_bar.ask())
             return menu
         if single is not None:
@@ -236,10 +243,12 @@ class HistoryPanel(QWidget):
                 menu.addAction("Use settings").triggered.connect(lambda: self.use_recipe.emit(single))
             elif single.kind in (CreationKind.IMAGE, CreationKind.ANIMATION) and not single.missing:
                 menu.addAction("Use settings…").triggered.connect(lambda: self.offer_settings.emit(single))
-            if not single.missing:
+            if not single.missing and single.kind is not CreationKind.MODEL:
                 menu.addAction("Use as input").triggered.connect(lambda: self.use_as_input.emit(single))
             if is_usable_model(single):
                 menu.addAction("Rename…\tF2").triggered.connect(lambda: history_actions.ask_for_name(single))
+            if self.model_uses and is_usable_model(single):
+                self._add_model_actions(menu, single, self.model_uses)
             if single.kind is CreationKind.MODEL and training_record.of_model(Path(single.path)).exists():
                 menu.addAction("Show training").triggered.connect(lambda: self.training_requested.emit(single))
             menu.addSeparator()
@@ -262,6 +271,12 @@ class HistoryPanel(QWidget):
         menu.addSeparator()
         menu.addAction("Move to trash\tDel").triggered.connect(lambda: history_actions.trash(ids))
         return menu
+
+    def _add_model_actions(self, menu: QMenu, model: Creation, uses: ModelUses) -> None:
+        if fitting := uses.list_uses(model.model_kind):
+            fill_use_menu(menu.addMenu("Use in"), fitting, model, uses.use)
+        if uses.can_train_further(model):
+            menu.addAction("Train further…").triggered.connect(lambda: uses.train_further(model))
 
     # Drops
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:

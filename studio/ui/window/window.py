@@ -218,6 +218,7 @@ class Window(QMainWindow):
         session.generation.path_consent_required.connect(self._ask_for_paths)
         self.canvas.files_dropped.connect(session.settings_offers.open_files)
         self.canvas.image_dropped.connect(session.importer.import_image)
+        self._connect_model_card()
         self.variations_strip.discard.connect(session.undoable.discard)
         self.status.cancel.connect(session.cancel_running)
         self.status.pause.connect(session.controls.pause)
@@ -227,12 +228,24 @@ class Window(QMainWindow):
         self.painted.connect(self._add_history)
         self.splitter.splitterMoved.connect(lambda *_: self._save_layout())
 
+    def _connect_model_card(self) -> None:
+        card, uses = self.canvas.model_card, self.session.model_uses
+        card.list_uses, card.write_command = uses.list_uses, uses.write_command
+        card.can_train_further = uses.can_train_further
+        card.use_chosen.connect(uses.use)
+        card.train_further_requested.connect(uses.train_further)
+        card.training_requested.connect(self.open_training)
+
     def _add_history(self) -> None:
         """Build the history after the first paint, because it is slow to fill."""
         from studio.ui.history import HistoryPanel
 
         session = self.session
         panel = HistoryPanel(session.history, session.undo)
+        panel.model_uses = session.model_uses
+        panel.history_actions.count_jobs = session.queue.count_users
+        self.canvas.model_card.rename_requested.connect(panel.history_actions.ask_for_name)
+        self.canvas.model_card.export_requested.connect(panel.history_actions.export)
         panel.set_tool_title(self._tool_title)
         panel.activated.connect(session.open)
         panel.use_recipe.connect(session.generation.use_settings)

@@ -68,9 +68,11 @@ class JobContext:
         self._scratch = scratch
         self._notes = dict(run.recipe.notes)
         self._model_refs: dict[str, Future[ModelRef]] = {}
-        self._shared = SharedRecipe(home, tool.Params.model_json_schema())
+        schema = tool.Params.model_json_schema()
+        self._shared = SharedRecipe(home, schema)
         self._outputs = Outputs(
             run,
+            schema=schema,
             home=home,
             settings=settings,
             outbox=outbox,

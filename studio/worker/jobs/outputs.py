@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections import deque
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from studio import api
-from studio.core import training_record
+from studio.core import params_schema, training_record
+from studio.core.descriptor import Widget
 from studio.core.messages import JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
 from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
-from studio.library.storage import writer
+from studio.library.models import offers
+from studio.library.storage import model_names, writer
 from studio.worker.jobs import preview_frames
 from studio.worker.stdio import Outbox
 
@@ -28,14 +31,15 @@ ANIMATION_FORMATS = ("mp4", "webp", "gif", "apng")
 class Outputs:
     """Takes the events of one job.
 
-    `build_recipe` returns the recipe of a result with these notes that is finished now, and `list_private_paths` the
-    paths that no file may hold.
+    `schema` is that of the tool's parameters. `build_recipe` returns the recipe of a result with these notes that is
+    finished now, and `list_private_paths` the paths that no file may hold.
     """
 
     def __init__(
         self,
         run: RunJob,
         *,
+        schema: Mapping[str, Any],
         home: Home,
         settings: Settings,
         outbox: Outbox,
@@ -45,6 +49,7 @@ class Outputs:
         report_work: Callable[[api.WorkDone], None],
     ) -> None:
         self._run = run
+        self._schema = schema
         self._home = home
         self._settings = settings
         self._outbox = outbox
@@ -140,16 +145,34 @@ class Outputs:
                 if self._run.checkpoint_dir:
                     record = training_record.TrainingRecord(Path(self._run.checkpoint_dir) / training_record.FOLDER)
                     record.copy_to(Path(event.folder) / training_record.MODEL_FOLDER)
+                recipe = self._build_recipe(event.notes)
+                numbers = recipe.notes.get("numbers")
+                api.model_card.add_parameters(
+                    Path(event.folder),
+                    self._schema,
+                    self._name_models(recipe.params),
+                    numbers if isinstance(numbers, dict) else None,
+                )
                 return writer.save_model(
                     self._home,
                     Path(event.folder),
-                    self._build_recipe(event.notes),
+                    recipe,
                     title=event.title,
                     kind=event.kind,
                     private=self._list_private_paths(),
                 )
             case _:
                 raise AssertionError(f"{event} is no result")
+
+    def _name_models(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters with the names of trained models in place of their ids."""
+        named = dict(params)
+        for field in params_schema.read_fields(self._schema):
+            value = named.get(field.name)
+            if field.widget is Widget.MODEL and isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+                path = offers.resolve_model(self._home, value)
+                named[field.name] = model_names.read_name(path) if path else value[:10]
+        return named
 
     def _choose_format(self, formats: tuple[str, ...], default: str) -> str:
         """Return the format of the job, where it fits the kind of result."""

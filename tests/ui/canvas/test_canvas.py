@@ -283,7 +283,7 @@ def test_creations_of_every_kind_open(canvas: Canvas, red: Path, blue: Path, mov
     qtbot.waitUntil(lambda: current_view(canvas) is canvas.model_card)
     assert canvas.model_card.title.text() == "Monet"
     assert "CC0" in canvas.model_card.details.text()
-    assert canvas.model_card.readme.toPlainText() == "# Monet <b>"
+    assert canvas.model_card.readme.toPlainText() == "Monet <b>"
     canvas.open(creation(movie, CreationKind.ANIMATION))
     qtbot.waitUntil(lambda: canvas.player is not None)
     canvas.open(creation(red, CreationKind.IMAGE, missing=True))

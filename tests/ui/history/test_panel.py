@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QImage
-from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QMessageBox, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.export_include import Include
@@ -433,3 +434,33 @@ def test_a_name_of_another_model_is_refused_in_the_window(
         panel.history_actions.rename(trained, "Ink wash")
     assert failed.args[0].startswith("There is already a model Ink wash.")
     assert not undo.canUndo()
+
+
+def test_the_trash_says_what_was_made_with_a_model(
+    panel: HistoryPanel, trained: Creation, sample: SampleLibrary, qtbot: QtBot
+) -> None:
+    recipe = Recipe(tool="vae.morph", plugin=PluginRef("vae"), params={"model": trained.id})
+    sample.library.add(writer.save_image(sample.library.home, Image.new("RGB", (8, 8)), recipe))
+    press(panel, qtbot, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: "1 image was made with it" in panel.notice.sentence.text())
+    go_to_shelf(panel, TRASH, qtbot)
+    qtbot.waitUntil(lambda: ids(panel) == [trained.id])
+    select_creation(panel, 0)
+    qtbot.waitUntil(lambda: panel.grid.current_creation() is not None)
+    press(panel, qtbot, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: "1 image was made with it" in panel.trash_bar.question.text())
+
+
+@pytest.mark.parametrize("answer", ["Keep it", "Move to trash"])
+def test_a_model_that_jobs_need_is_moved_only_when_asked(
+    panel: HistoryPanel, trained: Creation, qtbot: QtBot, answer: str
+) -> None:
+    panel.history_actions.count_jobs = lambda targets: 2 if trained.id in targets else 0
+    press(panel, qtbot, Qt.Key.Key_Delete)
+    (box,) = panel.findChildren(QMessageBox)
+    assert box.text() == "2 jobs in the queue need it."
+    next(button for button in box.buttons() if button.text() == answer).click()
+    if answer == "Keep it":
+        assert trained.id in ids(panel)
+    else:
+        qtbot.waitUntil(lambda: trained.id not in ids(panel))
