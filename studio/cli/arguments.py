@@ -24,13 +24,14 @@ COMMANDS = (
     "import",
     "history",
     "models",
+    "trainings",
     "plugins",
     "doctor",
     "repair",
     "bench",
     "test",
 )
-_ACTIONS = {"plugins": ("new", "install"), "models": ("rename",)}
+_ACTIONS = {"plugins": ("new", "install"), "models": ("rename",), "trainings": ("show", "change", "finish")}
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -155,6 +156,8 @@ def _build_parser() -> argparse.ArgumentParser:
     rename.add_argument("new_name", metavar="NEW_NAME")
     rename.set_defaults(command=_import_on_call("studio.cli.models", "rename"))
 
+    _add_trainings(command, shared)
+
     plugins = command("plugins", "queries", "list plugins, create (`plugins new`) and install them (`plugins install`)")
     actions = plugins.add_subparsers(metavar="new NAME | install PACKAGE…", parser_class=_Parser)
     new = actions.add_parser(
@@ -178,6 +181,25 @@ def _build_parser() -> argparse.ArgumentParser:
     test = command("test", "dev_commands", "run the test suite (in a checkout)")
     test.add_argument("rest", nargs="*", metavar="PATH", help="tests to run (default: all)")
     return parser
+
+
+def _add_trainings(command: Callable[..., argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    trainings = command(
+        "trainings", "trainings", "list the trainings that have begun (`show`, `change` and `finish` one of them)"
+    )
+    actions = trainings.add_subparsers(metavar="show ID | change ID | finish ID", parser_class=_Parser)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        part = actions.add_parser(name, help=summary, description=summary, parents=[shared], allow_abbrev=False)
+        part.add_argument("training", metavar="ID", help="id of the training, or its first letters")
+        part.set_defaults(command=_import_on_call("studio.cli.trainings", name))
+        return part
+
+    action("show", "show the last measures of a training and where its previews are")
+    change = action("change", "change a training while it runs, also one of the window")
+    change.add_argument("--steps", type=int, metavar="N", help="new number of steps; the schedule follows it")
+    change.add_argument("--learning-rate", type=float, metavar="X", help="new learning rate, such as 1e-4")
+    action("finish", "end a training after this step, and keep its model")
 
 
 def _add_resume_options(parser: argparse.ArgumentParser) -> None:

@@ -105,6 +105,15 @@ def list_runs(home: Home) -> Iterator[tuple[Path, _Stored]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_running(folder: Path) -> bool:
+    """Check whether another process has a run."""
+    lock = _lock(folder)
+    if lock is None:
+        return True
+    lock.release()
+    return False
+
+
 def _digest(recipe: Recipe, count: int, seed: int) -> str:
     content: list[Any] = [recipe.tool, recipe.tool_version, recipe.params, recipe.inputs, seed, count]
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:32]
