@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from studio.core.recipe import Recipe
+from studio.core.training_record import MODEL_FOLDER
 
 MODEL_FILE = "studio.json"
 """File in a model's folder with its title, its kind, and the recipe that trained it."""
@@ -56,5 +57,7 @@ class Creation(Struct, frozen=True, kw_only=True):
 
 
 def find_tile_image(model: Path) -> Path | None:
-    """Return the example image in a model's folder, which its tile shows."""
-    return next((path for name in _TILE_IMAGES if (path := model / name).is_file()), None)
+    """Return the example image in a model's folder, which its tile shows, or the last preview of its training."""
+    own = next((path for name in _TILE_IMAGES if (path := model / name).is_file()), None)
+    previews = (path for path in (model / MODEL_FOLDER).glob("preview-*.webp") if path.is_file())
+    return own or max(previews, key=lambda path: (len(path.name), path.name), default=None)

@@ -161,10 +161,11 @@ class Generation(QObject):
             self._run_draft()
 
     # Settings of earlier creations
-    def use_settings(self, creation: Creation, changes: Mapping[str, Any] | None = None) -> None:
+    def use_settings(self, creation: Creation, changes: Mapping[str, Any] | None = None, *, ask: bool = True) -> None:
         """Put a creation's tool, values and seed into the form.
 
-        `changes` replaces some of the values; None as one of these lets the value follow its default.
+        `changes` replaces some of the values; None as one of these lets the value follow its default. Unless `ask` is
+        False, `path_consent_required` asks for what the recipe names outside of the studio's folders.
         """
         recipe = creation.recipe
         tool = self._workspace.catalogue.tools.get(recipe.tool) if recipe else None
@@ -183,7 +184,7 @@ class Generation(QObject):
         def show(restored: tuple[dict[str, Any], list[OutsideUse]]) -> None:
             values, uses = restored
             put = partial(self._put_values, tool, recipe.seed, values, changes or {})
-            if uses:
+            if uses and ask:
                 self.path_consent_required.emit(PathConsent(uses, put))
             else:
                 put()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from studio.core import params_schema
 from studio.core.descriptor import Field, ToolDescriptor, Widget
 from studio.library.creation import Creation
+from studio.library.storage import sidecar
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.generation import Generation
 from studio.state.notices import Notices
@@ -77,7 +79,8 @@ class ModelUses:
         if found is None:
             self._notices.info(f"The tool that trained {model.title} cannot start from a trained model.")
             return
-        self._generation.use_settings(model, {"steps": None, **found[1]})
+        is_imported = bool(sidecar.read(Path(model.path)).imported)
+        self._generation.use_settings(model, {"steps": None, **found[1]}, ask=is_imported)
 
     def _find_start(self, model: Creation) -> tuple[ToolDescriptor, dict[str, Any]] | None:
         """Return the tool that trained a model, and the values with which it starts from the model."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QImage, QResizeEvent
-from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QStackedLayout, QWidget
 
 from studio.core.errors import StudioError
 from studio.library.creation import Creation, CreationKind
@@ -334,7 +334,8 @@ class Canvas(QWidget):
         self._opening_timer.stop()
         if page is not self.image_view:
             self._set_transport(None)
-        had_focus = self.hasFocus() or self.isAncestorOf(self.focusWidget() or self)
+        focused = QApplication.focusWidget()
+        had_focus = focused is not None and (focused is self or self.isAncestorOf(focused))
         self._views.setCurrentWidget(page)
         self.setFocusProxy(page)
         if had_focus and self.isVisible():

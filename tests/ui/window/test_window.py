@@ -15,6 +15,7 @@ from studio.core.descriptor import Catalogue
 from studio.core.job import JobState
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.creation import Creation
+from studio.library.storage import writer
 from studio.state.notices import Notice
 from studio.ui.dialogs.plugins_dialog import PluginsDialog
 from studio.ui.dialogs.queue_popup import QueuePanel
@@ -420,3 +421,30 @@ def test_the_focus_follows_the_central_view(qtbot: QtBot, window: Window) -> Non
     window.rail.setFocus()
     window.central.open_page()
     assert window.focusWidget() is window.central.page_view.editor
+
+
+def test_a_click_in_the_history_leaves_the_keys_to_it(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    session, panel = window.session, window.history_panel
+    assert panel is not None
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    recipe = Recipe(tool="gan.train", plugin=PluginRef("gan"))
+    saved = writer.save_model(session.home, folder, recipe, title="Fox", kind="autoencoder")
+    session.router.add_creation(session.library.add(saved))
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 1)
+    window.activateWindow()
+    at = panel.grid.visualRect(panel.model.index(0)).center()
+    qtbot.mouseClick(panel.grid.viewport(), Qt.MouseButton.LeftButton, pos=at)
+    qtbot.waitUntil(window.canvas.model_card.isVisible)
+    card = window.canvas.model_card
+    assert (card.title.text(), card.use_button.isVisible(), card.further.isVisible()) == ("Fox", True, False)
+    assert 'studio run morph.between --set model="Fox"' in card.command.text()
+    assert panel.grid.hasFocus()
+    card.use_menu.aboutToShow.emit()
+    card.use_menu.actions()[0].trigger()
+    assert session.workspace.value("model") == session.library.list_models()[0].id
+    session.undo.undo()
+    assert session.workspace.value("model") == "vae-spatial"
+    qtbot.keyClick(panel.grid, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 0)
