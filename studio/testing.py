@@ -170,6 +170,20 @@ def estimate(tool: type[api.Tool], ctx: FakeContext | None = None, **values: Any
     return tool().estimate(validate_params(tool, values), ctx or FakeContext())
 
 
+class _Inspection:
+    """Implements `api.data_report.InspectionContext`."""
+
+    def report_progress(self, done: int, total: int) -> None:
+        pass
+
+
+def inspect_data(tool: type[api.Tool], **values: Any) -> api.data_report.DataReport | None:
+    """Return what a tool says about its training data. Raises the exceptions of the tool."""
+    from studio.worker.jobs.errors import validate_params
+
+    return tool().inspect_data(validate_params(tool, values), _Inspection())
+
+
 def results(events: Iterable[api.Event]) -> list[api.Event]:
     """Return the events that would be saved: pictures, animations, texts and models."""
     return [event for event in events if isinstance(event, api.Image | api.Animation | api.Text | api.Trained)]

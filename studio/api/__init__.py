@@ -1,12 +1,13 @@
 """The public interface for plugins: ``from studio import api``.
 
 The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.animations`,
-`api.characters`, `api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
+`api.characters`, `api.data_report`, `api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
 """
 
 from studio.api import (
     animations,
     characters,
+    data_report,
     datasets,
     hub,
     images,
@@ -92,6 +93,7 @@ __all__ = [
     "animations",
     "atomic_write",
     "characters",
+    "data_report",
     "datasets",
     "decode_text",
     "format_memory",

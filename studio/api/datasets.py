@@ -16,21 +16,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from studio.api.events import Event, Notice, Progress
-from studio.api.images import IMAGE_SUFFIXES, flatten_alpha, open_picture, shrink_shorter_side
+from studio.api.images import IMAGE_SUFFIXES, Size, flatten_alpha, open_picture, shrink_shorter_side
+from studio.core.data_report import CaptionSource
 from studio.core.errors import BadInput
 from studio.core.text_encoding import decode_text
-from studio.core.untrusted_files import read_file
+from studio.core.untrusted_files import name_for_display, read_file
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_CAMERA_PREFIXES = frozenset(
+    {"img", "dsc", "dscn", "dscf", "pxl", "mvimg", "gopr", "dji", "pict", "image", "untitled", "screenshot"}
+)
+"""Words in the file names of cameras and phones, which say nothing about the image."""
 Item = TypeVar("Item")
 T = TypeVar("T")
 
 CAPTION_LIST = "captions.jsonl"
 """Name of the file with captions in a folder of pictures."""
 HOLDOUT_FRACTION = 0.05
+MIN_SIDE = 8
+"""Pixels. Pictures with a shorter side are left out of trainings."""
 MAX_CAPTION = 20_000
 """Maximum number of characters that are read from a caption file."""
 MAX_COUNTED_NAMES = 20_000
@@ -67,12 +74,14 @@ class ImageCaption:
     """True if `text` is a caption to be used as it is. Otherwise it names the subject and can be put into phrases."""
     keywords: tuple[str, ...] = ()
     style: str = ""
+    source: CaptionSource = CaptionSource.NONE
 
 
-def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+def find_files(folder: Path, suffixes: Collection[str], exclude: Collection[str] = ()) -> list[Path]:
     """Return the files in a folder and its subfolders whose names end in one of the suffixes, sorted by path.
 
-    Suffixes are given in lower case, such as ".txt" or ".jsonl.xz"; case is ignored. Hidden files are left out.
+    Suffixes are given in lower case, such as ".txt" or ".jsonl.xz"; case is ignored. Hidden files are left out, and
+    those in `exclude`: names relative to the folder, with forward slashes.
     Raises BadInput when the folder is missing or may not be read.
     """
     if not folder.is_dir():
@@ -80,18 +89,19 @@ def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     endings = tuple(suffixes)
     try:
         paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(endings))
-        return [path for path in paths if not path.name.startswith(".") and path.is_file()]
+        found = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
         raise BadInput(f"The folder {folder} cannot be read: permission denied.", "Change its permissions.") from error
+    return [path for path in found if path.relative_to(folder).as_posix() not in exclude] if exclude else found
 
 
-def find_images(folder: Path, words: Sequence[str] = ()) -> list[Path]:
-    """Return the picture files in a folder and its subfolders, sorted by path.
+def find_images(folder: Path, words: Sequence[str] = (), exclude: Collection[str] = ()) -> list[Path]:
+    """Return the picture files in a folder and its subfolders, sorted by path, without those in `exclude`.
 
     With `words`, only pictures with one of them in the file name, or in their line of a `captions.jsonl` in the same
     folder; case is ignored. Raises BadInput when the folder is missing or may not be read.
     """
-    paths = find_files(folder, IMAGE_SUFFIXES)
+    paths = find_files(folder, IMAGE_SUFFIXES, exclude)
     wanted = [word.casefold() for word in words if word.strip()]
     if not wanted:
         return paths
@@ -119,13 +129,24 @@ def count_images(folder: Path, limit: int) -> int:
 def read_image(path: Path, side: int, *, keep_alpha: bool = False, group: int = 0) -> ImageSample:
     """Read one picture, scaled down to a shorter side of `side` px if it is larger.
 
-    Transparent pictures are composited over white unless `keep_alpha` is set. Raises BadInput.
+    Transparent pictures are composited over white unless `keep_alpha` is set. Raises BadInput, also for pictures with
+    a side below `MIN_SIDE`.
     """
     import numpy as np
 
     picture = open_picture(path)
+    refuse_tiny(path, picture.size)
     picture = shrink_shorter_side(picture if keep_alpha else flatten_alpha(picture), side)
     return ImageSample(path, np.asarray(picture), group)
+
+
+def refuse_tiny(path: Path, size: Size) -> None:
+    """Raise BadInput for a picture that has too few pixels to learn from."""
+    if min(size) < MIN_SIDE:
+        raise BadInput(
+            f"{name_for_display(path)} is {size[0]:,} × {size[1]:,} px, which is too small to learn from.",
+            f"Use images of {MIN_SIDE} px or more.",
+        )
 
 
 def read_images(
@@ -157,6 +178,7 @@ def read_image_folder(
     *,
     limit: int,
     words: Sequence[str] = (),
+    exclude: Collection[str] = (),
     keep_alpha: bool = False,
     group: int = 0,
 ) -> Generator[Event, None, tuple[list[ImageSample], dict[str, str]]]:
@@ -165,11 +187,18 @@ def read_image_folder(
     Arguments are those of `find_images` and `read_image`, the result that of `read_images`.
     Raises BadInput when the folder is missing or may not be read.
     """
-    paths = find_images(folder, words)
+    paths = find_images(folder, words, exclude)
     if len(paths) > limit:
         yield Notice(f"Only {limit:,} of the {len(paths):,} images in {folder.name} are used.", "warning")
-        paths = [paths[number * len(paths) // limit] for number in range(limit)]
+        paths = spread_evenly(paths, limit)
     return (yield from read_images(paths, lambda path: read_image(path, side, keep_alpha=keep_alpha, group=group)))
+
+
+def spread_evenly(items: Sequence[Item], limit: int) -> list[Item]:
+    """Return at most `limit` of the items, spread evenly over all."""
+    if len(items) <= limit:
+        return [*items]
+    return [items[number * len(items) // limit] for number in range(limit)]
 
 
 def describe_skipped(skipped: Collection[str]) -> Notice:
@@ -214,12 +243,19 @@ def read_captions(folder: Path, paths: Sequence[Path]) -> list[ImageCaption]:
 
     The first of these counts: a text file NAME.txt beside the picture; its row in `FOLDER.jsonl` beside the folder or
     in `captions.jsonl` inside it (see `read_caption_list`), with `caption`, or with `name` and perhaps `keywords` and
-    `style`; its file name, without digits at the end. Raises BadInput when one of these files is damaged.
+    `style`; its file name, without digits at the end. A file name without a word, such as `000` or `IMG_0001`, is no
+    caption: it stays empty. Raises BadInput when one of these files is damaged.
     """
-    rows: dict[str, Mapping[str, Any]] = {}
-    for file in (folder.with_name(f"{folder.name}.jsonl"), folder / CAPTION_LIST):
-        rows |= {name.removeprefix(f"{folder.name}/"): row for name, row in read_caption_list(file).items()}
-    return [_caption(path, rows.get(path.relative_to(folder).as_posix(), {})) for path in paths]
+    rows: dict[str, tuple[CaptionSource, Mapping[str, Any]]] = {}
+    lists = {
+        CaptionSource.FOLDER_LIST: folder.with_name(f"{folder.name}.jsonl"),
+        CaptionSource.CAPTION_LIST: folder / CAPTION_LIST,
+    }
+    for source, file in lists.items():
+        for name, row in read_caption_list(file).items():
+            rows[name.removeprefix(f"{folder.name}/")] = source, row
+    nothing: tuple[CaptionSource, Mapping[str, Any]] = CaptionSource.NONE, {}
+    return [_read_caption(path, *rows.get(path.relative_to(folder).as_posix(), nothing)) for path in paths]
 
 
 def read_caption_list(path: Path, *, strict: bool = True) -> dict[str, Mapping[str, Any]]:
@@ -255,16 +291,25 @@ def name_from_file(stem: str) -> str:
     return re.sub(r"\s*\(?\d+\)?$", "", words).strip() or words
 
 
-def _caption(path: Path, row: Mapping[str, Any]) -> ImageCaption:
+def has_word(name: str) -> bool:
+    """Check whether a file name says anything: it has a word that is no camera's prefix and no hexadecimal number."""
+    if re.fullmatch(r"[0-9a-f -]{12,}", name, re.IGNORECASE):
+        return False
+    words = re.findall(r"[^\W\d_]+", name)
+    return any((len(word) > 1 or not word.isascii()) and word.casefold() not in _CAMERA_PREFIXES for word in words)
+
+
+def _read_caption(path: Path, source: CaptionSource, row: Mapping[str, Any]) -> ImageCaption:
     if text := _caption_file(path.with_suffix(".txt")):
-        return ImageCaption(path, text)
+        return ImageCaption(path, text, source=CaptionSource.TEXT_FILE)
     if text := _text(row.get("caption")):
-        return ImageCaption(path, text)
+        return ImageCaption(path, text, source=source)
     if text := _text(row.get("name")):
         words = row.get("keywords")
         keywords = tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else ()
-        return ImageCaption(path, text, False, keywords, str(row.get("style") or ""))
-    return ImageCaption(path, name_from_file(path.stem))
+        return ImageCaption(path, text, False, keywords, str(row.get("style") or ""), source)
+    name = name_from_file(path.stem)
+    return ImageCaption(path, name, source=CaptionSource.FILE_NAME) if has_word(name) else ImageCaption(path, "")
 
 
 def _caption_file(path: Path) -> str:

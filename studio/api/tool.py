@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from studio.api.context import Context
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import Event
 from studio.api.params import Params
+
+if TYPE_CHECKING:
+    from studio.api.data_report import DataReport, InspectionContext
 
 
 class Tool:
@@ -48,5 +51,14 @@ class Tool:
         It is called on its own thread whenever a value changes, also while jobs run. It must answer within
         50 ms (after the first call), load no model, and not use the device. An exception is logged and
         counts as None.
+        """
+        return None
+
+    def inspect_data(self, params: Any, ctx: InspectionContext) -> DataReport | None:  # noqa: ARG002
+        """Return what a training with these parameters would find in its folders; None where there is no data.
+
+        It is called on its own thread when the artist wants to check the data, also while jobs run, and by `run` of
+        the training itself (`api.data_report.check_data`). It must not load a model or use the device. Raises BadInput
+        for a folder that is missing.
         """
         return None

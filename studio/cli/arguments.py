@@ -18,6 +18,7 @@ COMMANDS = (
     "tools",
     "describe",
     "run",
+    "inspect",
     "again",
     "recipe",
     "export",
@@ -101,6 +102,13 @@ def _build_parser() -> argparse.ArgumentParser:
 
     _add_resume_options(run)
     run.add_argument("--list-resumable", action="store_true", help="list interrupted runs and how to resume them")
+
+    inspect = command("inspect", "inspection", "check the training data of a tool, without training")
+    inspect.add_argument("tool", metavar="TOOL", help="id of the tool")
+    inspect.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="set a parameter, such as folder=PATH; repeat it for each parameter and each item of a list",
+    )  # fmt: skip
 
     again = command("again", "run", "run a recipe again, or what another program wrote into an image")
     again.add_argument("file", metavar="FILE", help="a file or the id of a creation")

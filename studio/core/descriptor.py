@@ -92,6 +92,8 @@ class ToolDescriptor(Struct, frozen=True, kw_only=True):
     lane: str = "interactive"
     live: bool = False
     pausable: bool = False
+    inspects_data: bool = False
+    """Whether it can check its training data before it runs."""
     deterministic: bool = True
     selection: str = ""
     """Use of selected text on the page: `replace` or `offer`, as in `api.Tool`; empty for none."""

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec import Struct
 
+from studio.core.data_report import DataReport
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.errors import Failure
 from studio.core.notices import NoticeLevel
@@ -44,6 +45,20 @@ class EstimateRequest(Struct, frozen=True, tag=True):
     id: str
     tool: str
     values: dict[str, Any]
+
+
+class InspectRequest(Struct, frozen=True, tag=True):
+    """Inspect the training data that the values of a tool name, with paths for files. It ends an earlier inspection."""
+
+    id: str
+    tool: str
+    values: dict[str, Any]
+
+
+class CancelInspection(Struct, frozen=True, tag=True):
+    """End an inspection, without an answer."""
+
+    id: str
 
 
 class Cancel(Struct, frozen=True, tag=True):
@@ -138,6 +153,22 @@ class EstimateResult(Struct, frozen=True, tag=True, kw_only=True):
     disk: int = 0
 
 
+class InspectionProgress(Struct, frozen=True, tag=True):
+    """Number of files that an inspection has looked at."""
+
+    id: str
+    done: int
+    total: int
+
+
+class InspectionResult(Struct, frozen=True, tag=True, kw_only=True):
+    """The answer to `InspectRequest`: a report, or a sentence that says why there is none."""
+
+    id: str
+    report: DataReport | None = None
+    sentence: str = ""
+
+
 class JobTiming(Struct, frozen=True, kw_only=True):
     """Seconds that an amount of work took on a device, without loading models."""
 
@@ -182,7 +213,9 @@ class MemoryFreed(Struct, frozen=True, tag=True):
     bytes: int
 
 
-ToWorker = RunJob | EstimateRequest | Cancel | Pause | FreeMemory | Reload | Shutdown
+ToWorker = (
+    RunJob | EstimateRequest | InspectRequest | CancelInspection | Cancel | Pause | FreeMemory | Reload | Shutdown
+)
 FromWorker = (
     Hello
     | Ready
@@ -193,6 +226,8 @@ FromWorker = (
     | JobNotice
     | EstimateResult
     | WorkMeasured
+    | InspectionProgress
+    | InspectionResult
     | JobFinished
     | JobFailed
     | JobCancelled

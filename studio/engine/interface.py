@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.job import Job, Lane
-from studio.core.messages import JobNotice, JobProgress, PreviewFrame
+from studio.core.messages import InspectionProgress, InspectionResult, JobNotice, JobProgress, PreviewFrame
 from studio.core.page.token_budget import TokenBudget
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
@@ -86,6 +86,8 @@ EngineEvent: TypeAlias = Union[  # noqa: UP007
     WorkerChanged,
     MemoryChanged,
     EstimateReady,
+    InspectionProgress,
+    InspectionResult,
     JobProgress,
     PreviewFrame,
     JobNotice,
@@ -130,6 +132,13 @@ class Engine(Protocol):
         """Estimate a tool's memory and time with these values, without starting a worker. Returns an id;
         `EstimateReady` with that id follows, empty where a value is wrong; not where a newer request
         for the same tool came, or no worker is ready."""
+
+    def inspect_data(self, tool: str, values: Mapping[str, Any]) -> str:
+        """Inspect the training data of a tool with these values; it ends an earlier inspection. Returns an id.
+        `InspectionProgress` and `InspectionResult` with that id follow, unless the worker ends (`WorkerChanged`)."""
+
+    def cancel_inspection(self, id: str) -> None:
+        """End an inspection; no result follows."""
 
     def jobs(self) -> list[Job]:
         """Return jobs that have not ended, in order, and those that ended lately, newest last."""

@@ -228,6 +228,8 @@ class LaneRunner:
                 self._host.emit(messages.JobNotice("", f"{format_memory(count)} of memory were released."))
             case messages.EstimateResult():
                 self._host.on_estimate(message)
+            case messages.InspectionProgress() | messages.InspectionResult():
+                self._host.emit(message)
             case messages.Hello():
                 pass
             case _:

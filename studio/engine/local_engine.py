@@ -143,6 +143,14 @@ class LocalEngine:
         self._inbox.put(partial(self._estimate, id, tool, dict(values)))
         return id
 
+    def inspect_data(self, tool: str, values: Mapping[str, Any]) -> str:
+        id = create_job_id()
+        self._inbox.put(partial(self._inspect_data, id, tool, dict(values)))
+        return id
+
+    def cancel_inspection(self, id: str) -> None:
+        self._inbox.put(lambda: self._lanes[Lane.INTERACTIVE].send(messages.CancelInspection(id)))
+
     def jobs(self) -> list[Job]:
         return self._queue.all()
 
@@ -248,6 +256,16 @@ class LocalEngine:
                 lane.send(messages.EstimateRequest(id, tool, paths))
             except (StudioError, OSError, ValueError):
                 self._host.emit(EstimateReady(id))
+
+    def _inspect_data(self, id: str, tool: str, values: Mapping[str, Any]) -> None:
+        lane, descriptor = self._lanes[Lane.INTERACTIVE], self._host.catalogue.tools.get(tool)
+        try:
+            if not lane.is_ready or descriptor is None:
+                raise StudioError("The worker is still starting.", "Try again in a moment.")
+            paths = recipe_builder.resolve_paths(descriptor, values, self._library)
+            lane.send(messages.InspectRequest(id, tool, paths))
+        except (StudioError, OSError, ValueError) as error:
+            self._host.emit(messages.InspectionResult(id=id, sentence=str(error)))
 
     def _cancel(self, jobs: Sequence[str]) -> None:
         """Cancel jobs. No other can start meanwhile, since lanes start jobs on this thread."""

@@ -18,6 +18,7 @@ from studio.core.paths import Home
 from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.estimates import Estimator
+from studio.worker.inspections import Inspector
 from studio.worker.jobs import seeding
 from studio.worker.jobs.context import JobSignals
 from studio.worker.jobs.runner import JobRunner
@@ -41,6 +42,7 @@ class GpuThread:
         self.device: Device | None = None
         """None until torch was asked."""
         self.estimator = Estimator(outbox, home)
+        self.inspector = Inspector(outbox)
         self._outbox = outbox
         self._home = home
         self._wanted_device = device
@@ -119,7 +121,7 @@ class GpuThread:
         disabled = settings.load(self._home.settings).disabled_plugins
         plugins = discover(sources.find_sources(self._home), disabled=disabled, guard=self._import_guard.guard)
         self._runner.plugins = plugins
-        self.estimator.tools = plugins.tools
+        self.estimator.tools = self.inspector.tools = plugins.tools
         self._outbox.send(Ready(plugins.catalogue, devices.describe_device(self.device)))
 
     def _reload(self) -> None:

@@ -12,7 +12,18 @@ import msgspec
 
 from studio.core import messages
 from studio.core.job import Lane
-from studio.core.messages import Cancel, EstimateRequest, FreeMemory, Pause, Reload, RunJob, Shutdown, ToWorker
+from studio.core.messages import (
+    Cancel,
+    CancelInspection,
+    EstimateRequest,
+    FreeMemory,
+    InspectRequest,
+    Pause,
+    Reload,
+    RunJob,
+    Shutdown,
+    ToWorker,
+)
 from studio.core.paths import Home
 from studio.worker import devices
 from studio.worker.gpu_thread import GpuThread
@@ -53,6 +64,10 @@ def _handle(message: ToWorker, gpu: GpuThread) -> None:
             gpu.run(message)
         case EstimateRequest():
             gpu.estimator.request(message)
+        case InspectRequest():
+            gpu.inspector.request(message)
+        case CancelInspection(id):
+            gpu.inspector.cancel(id)
         case Cancel(job):
             gpu.cancel(job)
         case Pause(job):

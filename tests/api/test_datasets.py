@@ -15,6 +15,7 @@ from PIL import Image
 
 from studio import api
 from studio.api import datasets
+from studio.core.data_report import CaptionSource
 
 R = TypeVar("R")
 
@@ -94,7 +95,7 @@ def test_a_long_list_of_skipped_files_is_cut_short() -> None:
 
 def test_a_limit_takes_pictures_evenly_from_the_whole_folder(tmp_path: Path) -> None:
     for number in range(9):
-        save_picture(tmp_path / f"{number}.png", size=(4, 4))
+        save_picture(tmp_path / f"{number}.png", size=(8, 8))
     events, (samples, _) = exhaust(datasets.read_image_folder(tmp_path, 32, limit=4, group=3))
     assert [sample.path.name for sample in samples] == ["0.png", "2.png", "4.png", "6.png"]
     assert {sample.group for sample in samples} == {3}
@@ -134,17 +135,40 @@ def test_file_names_need_not_be_utf_8(tmp_path: Path) -> None:
 
 def test_captions_come_from_text_files_lists_and_file_names(tmp_path: Path) -> None:
     folder = tmp_path / "animals"
-    paths = [save_picture(folder / name) for name in ("fox.png", "owl.png", "red-apple_02.png", "x.png")]
+    paths = [
+        save_picture(folder / name) for name in ("fox.png", "owl.png", "red-apple_02.png", "x.png", "IMG_0001.png")
+    ]
     (folder / "fox.txt").write_text("A fox\n at night\n")
     rows = [{"file": "animals/owl.png", "name": "Owl", "keywords": ["bird", 3], "style": "noto"}]
     (tmp_path / "animals.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
     (folder / "captions.jsonl").write_text(json.dumps({"file": "x.png", "caption": " An X. "}))
+    source = CaptionSource
     assert datasets.read_captions(folder, paths) == [
-        datasets.ImageCaption(paths[0], "A fox at night"),
-        datasets.ImageCaption(paths[1], "Owl", False, ("bird",), "noto"),
-        datasets.ImageCaption(paths[2], "red apple"),
-        datasets.ImageCaption(paths[3], "An X."),
+        datasets.ImageCaption(paths[0], "A fox at night", source=source.TEXT_FILE),
+        datasets.ImageCaption(paths[1], "Owl", False, ("bird",), "noto", source.FOLDER_LIST),
+        datasets.ImageCaption(paths[2], "red apple", source=source.FILE_NAME),
+        datasets.ImageCaption(paths[3], "An X.", source=source.CAPTION_LIST),
+        datasets.ImageCaption(paths[4], ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("stem", "caption"),
+    [("000", ""), ("IMG_0001", ""), ("DSC01234", ""), ("x", ""), ("3f2a9c0b71de44aa", ""), ("猫", "猫"),
+     ("owl_2", "owl"), ("2024-05-01 12.33", ""), ("image (3)", ""), ("beef", "beef")],
+)  # fmt: skip
+def test_a_file_name_without_a_word_is_no_caption(tmp_path: Path, stem: str, caption: str) -> None:
+    (read,) = datasets.read_captions(tmp_path, [tmp_path / f"{stem}.png"])
+    assert read.text == caption
+    assert read.source is (CaptionSource.FILE_NAME if caption else CaptionSource.NONE)
+
+
+def test_excluded_and_tiny_images_are_left_out(tmp_path: Path) -> None:
+    paths = [save_picture(tmp_path / name) for name in ("a.png", "b.png", "sub/a.png")]
+    assert datasets.find_images(tmp_path, exclude=["sub/a.png", "missing.png"]) == paths[:2]
+    tiny = save_picture(tmp_path / "tiny.png", size=(40, 7))
+    with pytest.raises(api.BadInput, match=r"tiny\.png is 40 × 7 px, which is too small to learn from"):
+        datasets.read_image(tiny, 64)
 
 
 @pytest.mark.parametrize("content", [b"no json", b'{"name": "x"}', b"[1]", b"\xff"])

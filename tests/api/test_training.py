@@ -272,8 +272,8 @@ class LineParams(api.training.TrainingParams):
 def test_fields_of_a_training_have_the_order_of_field_order() -> None:
     properties = LineParams.model_json_schema()["properties"]
     assert [*properties] == [
-        *("folder", "more_folders", "kind", "title", "steps", "batch", "learning_rate", "ema", "preview_every"),
-        *("keep_every", "patience"),
+        *("folder", "more_folders", "kind", "title", "exclude", "steps", "batch", "learning_rate", "ema"),
+        *("preview_every", "keep_every", "patience"),
     ]
     assert properties["title"]["default"] == "My line"
 

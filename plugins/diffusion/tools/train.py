@@ -6,13 +6,25 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from studio import api
+from studio.api import data_report
 
 from ..models import loader
 from ..models.loader import LoadedAutoencoder
-from ..training import base_model, dataset, forecast, latent_dataset, lora, model_card, preview_sheet, small_model
+from ..training import (
+    base_model,
+    buckets,
+    dataset,
+    forecast,
+    latent_dataset,
+    lora,
+    model_card,
+    preview_sheet,
+    small_model,
+)
 from ..training.base_model import BaseModel
 from ..training.caption_options import CaptionOptions
 from ..training.dataset import LoadedImages
@@ -31,6 +43,22 @@ DEFAULTS = {
 }
 DEFAULT_HELD_OUT = 0.1
 """Fraction of the images that are held out for early stopping."""
+ADVICE = {
+    "new": (
+        data_report.Advice(500, "a new model would memorise them. A LoRA of a base model works with so few."),
+        data_report.Advice(3000, "a new model will repeat what it has seen. Several thousand are better."),
+        data_report.Advice(None, "enough for a small new model.", is_scarce=False),
+    ),
+    "full": (
+        data_report.Advice(200, "fine-tuning would memorise them. A LoRA works with so few."),
+        data_report.Advice(None, "enough for fine-tuning.", is_scarce=False),
+    ),
+    "lora": (
+        data_report.Advice(12, "a LoRA will repeat their poses and backgrounds. A dozen or more are better."),
+        data_report.Advice(None, "a good number for a LoRA.", is_scarce=False),
+    ),
+}
+"""What to expect of a number of images, by type of training."""
 _TOKENIZER_FOLDER = "vocabulary"
 
 
@@ -114,11 +142,21 @@ class TrainDiffusion(api.Tool):
             notes={"folder": forecast.describe_data(params.kind, count)},
         )
 
+    def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:
+        has_buckets = params.image_shape == "buckets"
+        sources = data_report.list_sources(params, params.size, has_captions=True, crops_centre=not has_buckets)
+        report = data_report.inspect_images(sources, ctx, partial(_find_bucket, params.size) if has_buckets else None)
+        count = report.count_usable("image")
+        if count < MIN_IMAGES:
+            report = data_report.refuse(report, api.training.describe_shortage(params.folder, count, MIN_IMAGES))
+        return data_report.advise(report, count, ADVICE[params.kind])
+
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
+        yield from data_report.check_data(self, params, ctx)
         images = yield from dataset.read_folders(
-            [params.folder, *params.more_folders], _describe_reading(params), params.regularisation
+            [params.folder, *params.more_folders], _describe_reading(params), params.regularisation, params.excluded_in
         )
         if images.skipped:
             ctx.note("skipped", images.skipped)
@@ -156,6 +194,11 @@ class TrainDiffusion(api.Tool):
             save_every=CHECKPOINT_INTERVAL,
         )
         yield save_model("")
+
+
+def _find_bucket(side: int, size: api.images.Size) -> api.images.Size:
+    height, width = buckets.choose_bucket(size[1], size[0], side)
+    return width, height
 
 
 def _describe_reading(params: TrainDiffusion.Params) -> dataset.Reading:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,17 +82,23 @@ class Reading:
 
 
 def read_folders(
-    folders: Sequence[Path], reading: Reading | int, regularisation: Path | None = None
+    folders: Sequence[Path],
+    reading: Reading | int,
+    regularisation: Path | None = None,
+    excluded_in: Callable[[Path], Collection[str]] = lambda _: (),
 ) -> Generator[api.Event, None, LoadedImages]:
     """Read the images of folders, with progress; those of `regularisation` are marked as such.
 
-    `reading` may be the size of squares. If there are more than `MAX_IMAGES`, only every second one is read, or every
-    third, and so on. Raises BadInput for a folder that cannot be read.
+    `excluded_in` returns names of files to leave out, relative to a folder. `reading` may be the size of squares.
+    If there are more than `MAX_IMAGES`, only every second one is read, or every third, and so on. Raises BadInput for a folder that cannot be read.
     """
     if isinstance(reading, int):
         reading = Reading(reading)
     every = [*folders, *([regularisation] if regularisation else [])]
-    found = [(folder, captions.read_captions(folder, api.datasets.find_images(folder))) for folder in every]
+    found = [
+        (folder, captions.read_captions(folder, api.datasets.find_images(folder, exclude=excluded_in(folder))))
+        for folder in every
+    ]
     stride = max(1, -(-sum(len(subjects) for _, subjects in found) // MAX_IMAGES))
     if stride > 1:
         yield api.Notice(f"There are more than {MAX_IMAGES:,} images, so only one in {stride} is used.", "warning")
@@ -166,6 +172,7 @@ def read_image(subject: Subject, size: int, *, buckets: bool = False) -> tuple[S
     The returned subject has its main colour and its frame. Raises BadInput if the image cannot be read.
     """
     image = api.images.open_picture(subject.path)
+    api.datasets.refuse_tiny(subject.path, image.size)
     height, width = choose_bucket(image.height, image.width, size) if buckets else (size, size)
     pixels, (left, top) = _crop_middle(image, height, width)
     if pixels.ndim == 3 and pixels.shape[2] == 4 and not subject.fixed:

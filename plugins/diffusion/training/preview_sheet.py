@@ -67,6 +67,7 @@ def choose_prompts(
         return own[:MAX_PROMPTS]
     if {subject.style for subject in subjects} >= {*captions.STYLES}:
         return [*DEFAULT_PROMPTS]
-    some = subjects[:: max(1, len(subjects) // _DEFAULT_COUNT)][:_DEFAULT_COUNT]
+    captioned = [subject for subject in subjects if subject.name] or subjects
+    some = captioned[:: max(1, len(captioned) // _DEFAULT_COUNT)][:_DEFAULT_COUNT]
     told = [captions.complete_caption(subject.noun, style=subject.style) for subject in some]
     return [(options or CaptionOptions()).complete(text) for text in told]

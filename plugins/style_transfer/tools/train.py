@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 from studio import api
+from studio.api import data_report
 
 from ..inference import checkerboard
 from ..models import generators
@@ -53,14 +54,34 @@ class StyleTrain(api.Tool):
             notes=notes,
         )
 
+    def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:
+        preset = presets.PRESETS[params.kind]
+        sources = data_report.list_sources(params, params.size, noun="photo")
+        folder = params.paintings if params.kind != "effect" else None
+        if folder is not None:
+            paths = api.datasets.find_images(folder, params.only)
+            sources.append(data_report.ImageSource(folder, paths, params.size, "painting", params.excluded_in(folder)))
+        report = data_report.inspect_images(sources, ctx)
+        photos, paintings = report.count_usable("photo"), report.count_usable("painting")
+        if photos < MIN_PHOTOS:
+            shortage = api.training.describe_shortage(params.folder, photos, MIN_PHOTOS, "photo")
+            report = data_report.refuse(report, shortage)
+        if params.kind != "effect" and folder is None:
+            report = data_report.refuse(report, _miss_paintings())
+        elif folder is not None and paintings < preset.min_paintings:
+            shortage = api.training.describe_shortage(folder, paintings, preset.min_paintings, "painting")
+            report = data_report.refuse(report, shortage)
+        text, is_scarce = _describe_data(params.kind, preset, photos, paintings)
+        return data_report.with_advice(report, text, is_scarce=is_scarce)
+
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         preset = presets.PRESETS[params.kind].override(params)
         preset.note(ctx)
+        yield from data_report.check_data(self, params, ctx)
         photos, paintings = yield from _read_images(params, ctx)
         api.training.require_samples(params.folder, len(photos), MIN_PHOTOS, "photo")
         if params.paintings and params.kind != "effect":
             api.training.require_samples(params.paintings, len(paintings), preset.min_paintings, "painting")
-        yield _describe_data(params.kind, preset, len(photos), len(paintings))
         images = _hold_out(photos, paintings)
         training, holdout = presets.create_training(
             params, images, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device
@@ -117,15 +138,18 @@ def _read_images(params: StyleTrainingParams, ctx: api.Context) -> Generator[api
     paintings: Samples = []
     skipped: dict[str, str] = {}
     for folder in (params.folder, *params.more_folders):
-        samples, unreadable = yield from api.datasets.read_image_folder(folder, 2 * params.size, limit=MAX_IMAGES)
+        samples, unreadable = yield from api.datasets.read_image_folder(
+            folder, 2 * params.size, limit=MAX_IMAGES, exclude=params.excluded_in(folder)
+        )
         photos += samples
         skipped |= unreadable
     if params.kind != "effect":
         if params.paintings is None:
-            raise api.BadInput("This training method needs paintings.", "Choose a folder of paintings.")
+            raise _miss_paintings()
         side = round(2 * params.size * params.closer)
+        excluded = params.excluded_in(params.paintings)
         paintings, unreadable = yield from api.datasets.read_image_folder(
-            params.paintings, side, limit=MAX_IMAGES, words=params.only
+            params.paintings, side, limit=MAX_IMAGES, words=params.only, exclude=excluded
         )
         skipped |= unreadable
     if skipped:
@@ -133,21 +157,23 @@ def _read_images(params: StyleTrainingParams, ctx: api.Context) -> Generator[api
     return photos, paintings
 
 
-def _describe_data(kind: TrainingKind, preset: presets.Preset, photos: int, paintings: int) -> api.Notice:
-    """Return a notice with the number of images, as a warning where there are few."""
+def _miss_paintings() -> api.BadInput:
+    return api.BadInput("This training method needs paintings.", "Choose a folder of paintings.")
+
+
+def _describe_data(kind: TrainingKind, preset: presets.Preset, photos: int, paintings: int) -> tuple[str, bool]:
+    """Return a sentence with the number of images, and whether there are few."""
     data = f"{photos:,} photos"
     if paintings:
         data += f" and {_format_count(paintings, 'painting')}"
     counts = (("photos", photos, preset.photos), ("paintings", paintings, preset.paintings))
     recommended = [f"{minimum} {noun}" for noun, count, minimum in counts if count < minimum]
     if not recommended:
-        return api.Notice(f"Training on {data}.")
+        return f"{data}: enough for this training.", False
     advice = ""
     if kind in ("cut", "cyclegan") and paintings < FEW_PAINTINGS:
         advice = " The method “A few paintings” gives better results with so few."
-    return api.Notice(
-        f"There are only {data}. At least {' and '.join(recommended)} are recommended.{advice}", "warning"
-    )
+    return f"There are only {data}. At least {' and '.join(recommended)} are recommended.{advice}", True
 
 
 def _describe_count(count: int, recommended: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio import api
+from studio.api import data_report
 from studio.api.datasets import ImageSample
 from studio.api.model_card import Measure, ModelCard, training_rows
 
@@ -35,6 +36,11 @@ MAX_COUNTED = 20_000
 """Number of images up to which a folder is counted for the estimate."""
 MAX_STANDARDISED = 256
 """Maximum number of held-out pictures whose latents give the scaling factor."""
+ADVICE = (
+    data_report.Advice(100, "the model will learn these by heart and blur others. Some hundreds are better."),
+    data_report.Advice(400, "enough for morphs between them. More give sharper images of other things."),
+    data_report.Advice(None, "a good number for an autoencoder.", is_scarce=False),
+)
 KIND_NAMES = {"spatial": "spatial (diffusers `AutoencoderKL`)", "global": "global (one latent vector per image)"}
 
 WIDTHS: dict[str, dict[str, tuple[int, ...]]] = {
@@ -103,11 +109,20 @@ class TrainVae(api.Tool):
             notes={"folder": forecast.describe_data(count)} if count < MAX_COUNTED else {},
         )
 
+    def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:
+        report = data_report.inspect_images(data_report.list_sources(params, params.size), ctx)
+        count = report.count_usable("image")
+        if count < MIN_PICTURES:
+            shortage = api.training.describe_shortage(params.folder, count, MIN_PICTURES)
+            report = data_report.refuse(report, shortage)
+        return data_report.advise(report, count, ADVICE)
+
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
         folders = [params.folder, *params.more_folders]
-        samples, skipped = yield from read_folders(folders, 2 * params.size)
+        yield from data_report.check_data(self, params, ctx)
+        samples, skipped = yield from read_folders(folders, 2 * params.size, excluded_in=params.excluded_in)
         if skipped:
             ctx.note("skipped", skipped)
         api.training.require_samples(params.folder, len(samples), MIN_PICTURES)

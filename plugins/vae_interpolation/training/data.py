@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +20,23 @@ WHITE: Pixels = np.full(3, 255, np.uint8)
 
 
 def read_folders(
-    folders: Sequence[Path], side: int, *, only_held_out: bool = False
+    folders: Sequence[Path],
+    side: int,
+    *,
+    only_held_out: bool = False,
+    excluded_in: Callable[[Path], Collection[str]] = lambda _: (),
 ) -> Generator[api.Event, None, tuple[list[ImageSample], dict[str, str]]]:
     """Read the pictures of folders with their transparency, scaled down to a shorter side of `side` px.
 
+    `excluded_in` returns names of files to leave out, relative to a folder.
     Returns (pictures, {file name: why it was skipped}); a picture's group is the number of its folder.
     Raises BadInput for a folder that is missing or may not be read.
     """
-    files = [(path, group) for group, folder in enumerate(folders) for path in api.datasets.find_images(folder)]
+    files = [
+        (path, group)
+        for group, folder in enumerate(folders)
+        for path in api.datasets.find_images(folder, exclude=excluded_in(folder))
+    ]
     if only_held_out:
         files = [(path, group) for path, group in files if api.datasets.is_held_out(path)]
     if len(files) > MAX_PICTURES:

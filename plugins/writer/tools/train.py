@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from studio import api
-from studio.api.training import TrainingDefaults, TrainingParams, require_samples
+from studio.api import data_report
+from studio.api.training import TrainingDefaults, TrainingParams, describe_shortage, require_samples
 
 from ..generation.fill_mask import predict_words
 from ..models import architectures, gguf, lora, transformers_loader
@@ -19,7 +20,7 @@ from ..models.tokenizer import load_tokenizer
 from ..models.writer import find_model, read_title
 from ..training import forecast, model_card
 from ..training.bpe import encode_documents, train_tokenizer
-from ..training.documents import HELD_OUT_FRACTION, Corpus, Document, read_folders
+from ..training.documents import HELD_OUT_FRACTION, Corpus, Document, find_texts, read_content, read_folders
 from ..training.samples import sample_text
 from ..training.token_streams import TokenStreams, build_streams, load_streams, save_streams
 from ..training.trainer import EVALUATION_WINDOWS, Trainer, TrainingPlan
@@ -47,6 +48,26 @@ DEFAULTS = {
     "full": TrainingDefaults(1500, 16, 5e-4),
     "lora": TrainingDefaults(1000, 16, 1e-3),
 }
+
+
+ADVICE_FOR_NEW = (
+    data_report.Advice(200_000, "a new model would only repeat them. A LoRA of a base model works with so few."),
+    data_report.Advice(2_000_000, "a new model learns words and turns of phrase, but little sense. More are better."),
+    data_report.Advice(None, "enough for a small new model.", is_scarce=False),
+)
+ADVICE = {
+    "new": ADVICE_FOR_NEW,
+    "masked": ADVICE_FOR_NEW,
+    "full": (
+        data_report.Advice(100_000, "full fine-tuning would memorise them. A LoRA works with so few."),
+        data_report.Advice(None, "enough for fine-tuning.", is_scarce=False),
+    ),
+    "lora": (
+        data_report.Advice(20_000, "a LoRA will repeat whole sentences. Ten pages or more are better."),
+        data_report.Advice(None, "enough for a LoRA.", is_scarce=False),
+    ),
+}
+"""What to expect of a number of characters, by type of training."""
 
 
 class ModelInputs(api.Params):
@@ -126,10 +147,28 @@ class WriterTrain(api.Tool):
             notes={"folder": forecast.describe_data(params.kind, tokens)},
         )
 
+    def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:
+        sources = [
+            data_report.TextSource(
+                folder,
+                find_texts(folder, params.only),
+                read_content,
+                excluded=params.excluded_in(folder),
+                is_first=number == 0,
+            )
+            for number, folder in enumerate((params.folder, *params.more_folders))
+        ]
+        report = data_report.inspect_texts(sources, ctx)
+        if report.count_texts() < MIN_DOCUMENTS:
+            shortage = describe_shortage(params.folder, report.count_texts(), MIN_DOCUMENTS, "text")
+            report = data_report.refuse(report, shortage)
+        return data_report.advise(report, report.count_characters(), ADVICE[params.kind], "character")
+
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
-        corpus = yield from read_folders([params.folder, *params.more_folders], params.only)
+        yield from data_report.check_data(self, params, ctx)
+        corpus = yield from read_folders([params.folder, *params.more_folders], params.only, params.excluded_in)
         if corpus.skipped:
             ctx.note("skipped", corpus.skipped)
         require_samples(params.folder, len(corpus.documents), MIN_DOCUMENTS, "text")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -64,12 +64,14 @@ class Corpus:
     """Detected encoding by file name, of files that are neither UTF-8 nor UTF-16."""
 
 
-def find_texts(folder: Path, name_filter: Sequence[str] = ()) -> list[Path]:
-    """Return every text file below a folder, sorted. With `name_filter`, a file name must contain one of its words.
+def find_texts(folder: Path, name_filter: Sequence[str] = (), exclude: Collection[str] = ()) -> list[Path]:
+    """Return every text file below a folder but those in `exclude`, sorted.
+
+    With `name_filter`, a file name must contain one of its words.
 
     Raises BadInput if the folder is missing or cannot be read.
     """
-    paths = api.datasets.find_files(folder, SUFFIXES)
+    paths = api.datasets.find_files(folder, SUFFIXES, exclude)
     words = [word.casefold() for word in name_filter if word.strip()]
     return [path for path in paths if not words or any(word in path.name.casefold() for word in words)]
 
@@ -97,14 +99,20 @@ def read_documents(path: Path, encodings: dict[str, str] | None = None) -> list[
     return [document for line in lines if line.strip() for document in _parse_line(line, kind, path.name)]
 
 
-def read_folders(folders: Sequence[Path], name_filter: Sequence[str]) -> Generator[api.Event, None, Corpus]:
+def read_folders(
+    folders: Sequence[Path],
+    name_filter: Sequence[str],
+    excluded_in: Callable[[Path], Collection[str]] = lambda _: (),
+) -> Generator[api.Event, None, Corpus]:
     """Read the documents of several folders, reporting progress and what was left out.
+
+    `excluded_in` returns names of files to leave out, relative to a folder.
 
     Raises BadInput if a folder is missing or cannot be read.
     """
     corpus = Corpus()
     for folder in folders:
-        for path in find_texts(folder, name_filter):
+        for path in find_texts(folder, name_filter, excluded_in(folder)):
             yield api.Progress(0, 0, f"Reading {path.name}")
             try:
                 documents = read_documents(path, corpus.encodings)
@@ -123,6 +131,14 @@ def read_folders(folders: Sequence[Path], name_filter: Sequence[str]) -> Generat
     if corpus.skipped:
         yield api.datasets.describe_skipped(corpus.skipped)
     return corpus
+
+
+def read_content(path: Path) -> api.data_report.TextContent:
+    """Read the texts of a file for the inspection of the data. Raises BadInput as `read_documents` does."""
+    encodings: dict[str, str] = {}
+    documents = read_documents(path, encodings)
+    texts = [document.text for document in documents if not document.is_damaged]
+    return api.data_report.TextContent(texts, encodings.get(path.name, ""), len(documents) - len(texts))
 
 
 def kind_of(name: str) -> str:

@@ -7,7 +7,7 @@ stopping and the artist's changes during the training come with it.
 from studio.api.training.best_weights import BestWeights
 from studio.api.training.forecast import NetworkCost, estimate_training, measure_network
 from studio.api.training.loop import LOSS_WINDOW, MAX_REWINDS, Training
-from studio.api.training.params import TrainingDefaults, TrainingParams, require_samples
+from studio.api.training.params import TrainingDefaults, TrainingParams, describe_shortage, require_samples
 from studio.api.training.precision import autocast
 from studio.api.training.randomness import step_generator
 from studio.api.training.schedule import LearningRateSchedule
@@ -25,6 +25,7 @@ __all__ = [
     "TrainingParams",
     "TrainingState",
     "autocast",
+    "describe_shortage",
     "estimate_training",
     "measure_network",
     "require_samples",

@@ -12,6 +12,8 @@ from studio.core.errors import BadInput
 if TYPE_CHECKING:
     from studio.api.context import Context
 
+MAX_EXCLUDED = 10_000
+
 
 class TrainingParams(Params):
     """The parameters of a training on the files in a folder. A tool declares again what differs, such as a help text.
@@ -23,6 +25,8 @@ class TrainingParams(Params):
     """Training data. Subfolders are included."""
     more_folders: list[FolderInput] = param([], max_items=8, title="More folders")
     """Further folders of training data."""
+    exclude: list[str] = param([], max_items=MAX_EXCLUDED, title="Excluded files", advanced=True)
+    """Files that are left out: names relative to the folder, and FOLDER/NAME for files of the other folders."""
     title: str = param("My model", title="Name")
     """Name of the model in the other tools."""
     steps: int | None = param(None, ge=1, le=1_000_000, title="Steps")
@@ -39,6 +43,13 @@ class TrainingParams(Params):
     """Saves the unfinished model at this interval as a model of its own. Leave it empty to keep only the last one."""
     patience: int | None = param(None, ge=1, le=1000, title="Early stopping", unit="previews", advanced=True)
     """Stops when the held-out measure has not improved in so many previews. Leave it empty to train to the end."""
+
+    def excluded_in(self, folder: Path) -> frozenset[str]:
+        """Return the names of excluded files relative to one of the folders, for `api.datasets.find_files`."""
+        if folder == self.folder:
+            return frozenset(self.exclude)
+        start = f"{folder.name}/"
+        return frozenset(name.removeprefix(start) for name in self.exclude if name.startswith(start))
 
 
 class HasTrainingNumbers(Protocol):
@@ -79,10 +90,14 @@ class TrainingDefaults:
 
 def require_samples(folder: Path, count: int, minimum: int, noun: str = "image") -> None:
     """Raise BadInput if a folder has fewer readable samples than a training needs. `noun` is in the singular."""
-    if count >= minimum:
-        return
+    if count < minimum:
+        raise describe_shortage(folder, count, minimum, noun)
+
+
+def describe_shortage(folder: Path, count: int, minimum: int, noun: str = "image") -> BadInput:
+    """Return the error that says that a folder has too few readable samples."""
     samples = f"1 readable {noun}" if count == 1 else f"{count or 'no'} readable {noun}s"
-    raise BadInput(
+    return BadInput(
         f"{folder.name} contains {samples}, and this training needs {minimum}.",
         f"Add {noun}s or choose another folder.",
     )

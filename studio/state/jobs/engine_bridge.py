@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from studio.core.messages import JobNotice, JobProgress, PreviewFrame
+from studio.core.messages import InspectionProgress, InspectionResult, JobNotice, JobProgress, PreviewFrame
 from studio.engine.interface import (
     CatalogueChanged,
     Created,
@@ -46,6 +46,8 @@ class EngineBridge(QObject):
     worker_changed = Signal(object)
     memory_changed = Signal(object)
     estimate_ready = Signal(object)
+    inspection_progressed = Signal(object)
+    inspection_ended = Signal(object)
     progress_changed = Signal(object)
     preview_ready = Signal(object)
     notice_received = Signal(object)
@@ -135,6 +137,10 @@ class EngineBridge(QObject):
                 self.memory_changed.emit(event)
             case EstimateReady():
                 self.estimate_ready.emit(event)
+            case InspectionProgress():
+                self.inspection_progressed.emit(event)
+            case InspectionResult():
+                self.inspection_ended.emit(event)
             case JobNotice():
                 self.notice_received.emit(event)
 
@@ -143,6 +149,8 @@ def _coalescing_key(event: EngineEvent) -> tuple[type, str] | None:
     match event:
         case JobProgress() | PreviewFrame():
             return type(event), event.job
+        case InspectionProgress():
+            return type(event), event.id
         case MemoryChanged():
             return type(event), event.lane.value
         case _:

@@ -21,6 +21,7 @@ def describe(tool: type[api.Tool], plugin: str, plugin_version: str) -> ToolDesc
         lane=tool.lane,
         live=bool(tool.live),
         pausable=bool(tool.pausable),
+        inspects_data=tool.inspect_data is not api.Tool.inspect_data,
         deterministic=bool(tool.deterministic),
         selection=tool.selection,
         icon=tool.icon,

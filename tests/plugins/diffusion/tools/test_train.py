@@ -18,6 +18,7 @@ from plugins.diffusion.training.captions import Subject
 from plugins.diffusion.training.latent_dataset import LatentDataset
 from studio import api, testing
 from studio.core import paths
+from studio.core.data_report import CaptionSource
 
 TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 4, "pairs": 6}
 
@@ -181,7 +182,7 @@ def test_photographs_keep_their_captions(tmp_path: Path, vae: str) -> None:
     (folder / "broken.jpg").write_bytes(b"")
     ctx = testing.FakeContext(7, tmp_path / "job")
     events = testing.run(TrainDiffusion, ctx, folder=folder, vae=vae, **TINY)
-    assert notices(events) == ["Skipped 1 file that cannot be read: broken.jpg."]
+    assert "Skipped 1 file that cannot be read: broken.jpg." in notices(events)
     card = (trained_model(events).folder / "README.md").read_text("utf-8")
     assert "- roses in the rain\n" in card
     assert "- garden\n" in card
@@ -313,3 +314,19 @@ def test_exchanged_halves_match_their_captions() -> None:
             assert not text or text.startswith(f"a {subjects[left].name} and a {subjects[right].name}")
             seen.add((left, right))
     assert len(seen - {(scene.left, scene.right) for scene in drawn}) >= 50
+
+
+def test_the_data_is_inspected_with_captions_and_advice(pictures: Path) -> None:
+    for kind, advice in (("new", "a new model would memorise them"), ("lora", "a LoRA will repeat their poses")):
+        report = testing.inspect_data(TrainDiffusion, folder=pictures, size=64, kind=kind)
+        assert report is not None
+        assert report.advice.startswith(f"8 images: {advice}")
+        assert report.count_captions() == {CaptionSource.FOLDER_LIST: 8}
+
+
+def test_images_without_captions_are_trained_with_an_empty_one(pictures: Path, vae: str, tmp_path: Path) -> None:
+    (tmp_path / "pictures.jsonl").unlink()
+    events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "job"), folder=pictures, vae=vae, **TINY)
+    assert any(text.startswith("8 images have no caption") for text in notices(events))
+    (model,) = testing.results(events)
+    assert isinstance(model, api.Trained)

@@ -110,7 +110,7 @@ def test_damaged_images_are_skipped_and_named(photos: Path, tmp_path: Path) -> N
     (photos / "empty.jpg").write_bytes(b"")
     ctx = testing.FakeContext(7, tmp_path / "job")
     events = testing.run(StyleTrain, ctx, folder=photos, **TINY)
-    assert get_notices(events)[0] == "Skipped 2 files that cannot be read: broken.png, empty.jpg."
+    assert "Skipped 2 files that cannot be read: broken.png, empty.jpg." in get_notices(events)
     assert set(ctx.notes["skipped"]) == {"broken.png", "empty.jpg"}
     assert get_style(events)
 
@@ -140,3 +140,15 @@ def test_one_painting_is_enough_for_the_few_paintings_kind(photos: Path, tmp_pat
 def test_a_small_style_takes_less_than_1_5_megabytes(kind: TrainingKind) -> None:
     network = generators.build_network(presets.generator_config(kind, "small"))
     assert 2 * sum(value.numel() for value in network.parameters()) < 1_500_000
+
+
+def test_photos_and_paintings_are_inspected(photos: Path, paintings: Path) -> None:
+    excluded = ["0.png", "paintings/1.png"]
+    report = testing.inspect_data(StyleTrain, folder=photos, paintings=paintings, kind="cut", size=64, exclude=excluded)
+    assert report is not None
+    assert report.summary == "5 photos, 4 usable, 1 excluded; 3 paintings, 2 usable, 1 excluded."
+    assert report.advice.startswith("There are only 4 photos and 2 paintings.")
+    assert report.is_scarce
+    missing = testing.inspect_data(StyleTrain, folder=photos, kind="cut")
+    assert missing is not None
+    assert missing.refusal == "This training method needs paintings."

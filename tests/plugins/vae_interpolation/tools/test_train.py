@@ -129,7 +129,7 @@ def test_unreadable_pictures_are_skipped_and_listed(pictures: Path, tmp_path: Pa
     (pictures / "empty.jpg").write_bytes(b"")
     ctx = testing.FakeContext(7, tmp_path / "job")
     events = testing.run(TrainVae, ctx, folder=pictures, **TINY)
-    assert notices(events) == ["Skipped 2 files that cannot be read: broken.png, empty.jpg."]
+    assert "Skipped 2 files that cannot be read: broken.png, empty.jpg." in notices(events)
     assert set(ctx.notes["skipped"]) == {"broken.png", "empty.jpg"}
     assert find_model(events)
 
@@ -153,3 +153,25 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
 
 def weights(made: api.Trained) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(made.folder.glob("*.safetensors")))
+
+
+def test_the_data_is_inspected_as_it_is_trained_on(pictures: Path, tmp_path: Path) -> None:
+    report = testing.inspect_data(TrainVae, folder=pictures, size=64, exclude=["1.png"])
+    assert report is not None
+    assert (report.summary, report.refusal) == ("20 images, 19 usable, 1 excluded.", "")
+    assert report.advice.startswith("19 images: the model will learn these by heart")
+    excluded = [f"{number}.png" for number in range(5)]
+    refused = testing.inspect_data(TrainVae, folder=pictures, exclude=excluded)
+    assert refused is not None
+    assert refused.refusal == "pictures contains 15 readable images, and this training needs 16."
+    with pytest.raises(api.BadInput, match="contains 15 readable images"):
+        testing.run(TrainVae, testing.FakeContext(1, tmp_path / "job"), folder=pictures, exclude=excluded, **TINY)
+
+
+def test_twenty_images_of_one_pixel_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "dots"
+    folder.mkdir()
+    for number in range(20):
+        Image.new("RGB", (1, 1), (number, 0, 0)).save(folder / f"{number}.png")
+    with pytest.raises(api.BadInput, match="dots contains no readable images"):
+        testing.run(TrainVae, testing.FakeContext(1, tmp_path / "job"), folder=folder, **TINY)

@@ -195,3 +195,17 @@ def test_small_shapes_have_few_parameters(shapes: dict[str, architectures.Shape]
         model = architectures.build_masked_model(small, tokenizer, 256)
     parameters = sum(value.numel() for value in model.parameters()) + 4096 * small.hidden
     assert 2 * parameters < limit
+
+
+def test_the_texts_are_inspected(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_bytes("Ein kleiner Käfer saß im Gras und schlief.".encode("cp1252") * 20)
+    (tmp_path / "two.md").write_text("The fox went home.")
+    (tmp_path / "bad.jsonl").write_text("no json")
+    report = testing.inspect_data(WriterTrain, folder=tmp_path, kind="lora")
+    assert report is not None
+    assert report.summary == "3 text files, 2 usable."
+    assert dict(report.facts)["Encodings"] == "cp1252 (1), utf-8 (1)"
+    assert report.advice.endswith("characters: a LoRA will repeat whole sentences. Ten pages or more are better.")
+    refused = testing.inspect_data(WriterTrain, folder=tmp_path, exclude=["two.md"])
+    assert refused is not None
+    assert refused.refusal.endswith("contains 1 readable text, and this training needs 2.")
