@@ -191,7 +191,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_trainings(command: Callable[..., argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+def _add_trainings(command: Callable[..., argparse.ArgumentParser], shared: _Parser) -> None:
     trainings = command(
         "trainings", "trainings", "list the trainings that have begun (`show`, `change` and `finish` one of them)"
     )

@@ -43,7 +43,7 @@ def show(options: argparse.Namespace, console: Console) -> int:
     console.emit({**_describe(training), "seconds": seconds, "measures": latest, "previews": previews})
     rows = [("name", training.title), ("state", training.state), ("step", f"{_last_step(training):,}")]
     rows += [(name, f"{value:.4g}") for name, value in latest.items()]
-    rows += [(f"preview {preview['step']:,}", preview["path"] or str(preview["text"])) for preview in previews]
+    rows += [(f"preview {preview['step']:,}", str(preview["path"] or preview["text"])) for preview in previews]
     console.print_table(rows)
     return 0
 

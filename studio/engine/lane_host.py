@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,9 @@ NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 ENVIRONMENT = {"PYTHONUTF8": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Environment of workers, where the user has set nothing else. They share the cores with the window and each other,
 and threads that wait by spinning would take several times as long."""
+
+MAX_CANCELLED_AGE = 86_400.0
+"""Seconds that the checkpoint of a cancelled job stays, for a retry."""
 
 logger = logging.getLogger(__name__)
 
@@ -167,10 +171,11 @@ class LaneHost:
         shutil.rmtree(self._own_checkpoints.pop(job, self._checkpoints / job), ignore_errors=True)
 
     def remove_stale_checkpoints(self) -> None:
-        """Remove the checkpoints of jobs that are done or no longer in the queue."""
+        """Remove the checkpoints of jobs that are done or no longer in the queue, and of those cancelled a day ago."""
         for folder in self._checkpoints.iterdir() if self._checkpoints.is_dir() else ():
             job = self._queue.get(folder.name)
-            if job is None or job.state is JobState.DONE:
+            is_old = job is not None and job.state is JobState.CANCELLED and _age_of(folder) > MAX_CANCELLED_AGE
+            if job is None or job.state is JobState.DONE or is_old:
                 shutil.rmtree(folder, ignore_errors=True)
 
     # Tools
@@ -197,3 +202,9 @@ class LaneHost:
             self._rates.record(timing)
         except StudioError as error:
             logger.warning("The time of a job could not be remembered: %s", error)
+
+
+def _age_of(folder: Path) -> float:
+    """Return the seconds since a file in a folder was changed."""
+    times = [folder.stat().st_mtime, *(path.stat().st_mtime for path in folder.rglob("*"))]
+    return time.time() - max(times)

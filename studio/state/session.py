@@ -59,6 +59,8 @@ class Session(QObject):
     """A creation that the canvas should show."""
     settings_changed = Signal(object)
     models_changed = Signal()
+    cancel_question = Signal(object)
+    """Trainings that are cancelled only after a question."""
     """The list of models that can be chosen has changed."""
     library_ready = Signal()
     """The library is open and the queue is known."""
@@ -266,7 +268,14 @@ class Session(QObject):
         """Cancel the running jobs of the latest Generate and of the page, or else the first that runs."""
         running = self.queue.status().running
         watched = [job for job in running if job.id in self.variations.jobs or self.page.jobs.owns(job.id)]
-        self.undoable.cancel(watched or list(running[:1]))
+        self.cancel(watched or list(running[:1]))
+
+    def cancel(self, jobs: Sequence[Job]) -> None:
+        """Cancel jobs at once, but trainings of more than a minute after `cancel_question` was answered."""
+        long = [job for job in jobs if self.controls.is_long_training(job)]
+        self.undoable.cancel([job for job in jobs if job not in long])
+        if long:
+            self.cancel_question.emit(long)
 
     def stop_writing(self) -> None:
         """Cancel all jobs that write on the page, or wait to. Their text so far stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import psutil
 import pytest
@@ -359,6 +360,28 @@ def test_forget_removes_a_job_and_its_checkpoints(ready_engine: RecordedEngine, 
     recorder.wait_for(JobForgotten)
     assert not (home.jobs / job.id).exists()
     assert engine.jobs() == []
+
+
+def test_the_checkpoint_of_a_cancelled_job_stays_for_a_day(
+    ready_engine: RecordedEngine, make_engine: EngineFactory, home: Home
+) -> None:
+    engine, recorder = ready_engine
+    (job,) = engine.submit(make_recipe("checkpoint", "wait", tool="fake.train"))
+    recorder.wait_for(JobProgress)
+    engine.cancel(job.id)
+    recorder.wait_for_state(job, JobState.CANCELLED)
+    folder = home.jobs / job.id
+    for hours, is_kept in ((23, True), (25, False)):
+        then = time.time() - hours * 3600
+        for path in (folder, *folder.rglob("*")):
+            os.utime(path, (then, then))
+        engine, recorder = make_engine()
+        engine.start()
+        recorder.wait_until_ready()
+        assert folder.exists() is is_kept
+    engine.resume(job.id)
+    recorder.wait_for(JobProgress)
+    engine.cancel(job.id)
 
 
 def test_memory_is_reported_and_freed(ready_engine: RecordedEngine) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from studio.core.job import Job
+from msgspec.structs import replace
+
+from studio.core.job import Job, JobState, Lane
 from studio.engine.interface import Engine
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.variations import Variations
+
+LONG_TRAINING = 60.0
+"""Seconds of training that are not thrown away without a question."""
 
 
 class JobControls:
@@ -31,6 +36,18 @@ class JobControls:
             self._variations.begin([job])
         self._variations.is_followed = True
         self._engine.resume(job.id)
+
+    def finish(self, job: Job) -> None:
+        """Ask a running training to end now and keep its model. Raises CannotWrite."""
+        record = self._engine.training_record(job.id)
+        record.write_changes(replace(record.read_changes(), finish=True))
+
+    def is_long_training(self, job: Job) -> bool:
+        """Check for a training whose loss would cost more than a minute."""
+        if job.lane is not Lane.TRAINING or job.state not in (JobState.RUNNING, JobState.PAUSED):
+            return False
+        points = self._engine.training_record(job.id).read_measures()
+        return bool(points) and points[-1].seconds > LONG_TRAINING
 
     @property
     def queue_paused(self) -> bool:

@@ -108,11 +108,12 @@ class JobRow(QWidget):
         if job.state is JobState.PAUSED:
             buttons.append(_make_button("play", f"Resume {title}", lambda: controls.resume(job)))
         if job.state in RETRY:
-            buttons.append(_make_button("restart", f"Retry {title}", lambda: controls.resume(job)))
+            hint = " from its checkpoint" if job.lane is Lane.TRAINING else ""
+            buttons.append(_make_button("restart", f"Retry {title}{hint}", lambda: controls.resume(job)))
         if job.state.ended:
             buttons.append(_make_button("close", f"Remove {title} from the list", lambda: undoable.forget([job])))
         else:
-            buttons.append(_make_button("cancel", f"Cancel {title}", lambda: undoable.cancel([job])))
+            buttons.append(_make_button("cancel", f"Cancel {title}", lambda: session.cancel([job])))
         return buttons
 
 
@@ -147,7 +148,7 @@ class JobList(QListWidget):
         if job is not None and alt and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
             self._move(job, up=event.key() == Qt.Key.Key_Up)
         elif job is not None and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
-            (self._session.undoable.forget if job.state.ended else self._session.undoable.cancel)([job])
+            (self._session.undoable.forget if job.state.ended else self._session.cancel)([job])
         else:
             super().keyPressEvent(event)
 
@@ -224,7 +225,7 @@ class QueuePanel(QFrame):
         column.addWidget(self._rest)
         column.addWidget(self._empty, 1)
         self.pause_button.clicked.connect(self._toggle_pause)
-        self.cancel_all.clicked.connect(lambda: session.undoable.cancel(session.queue.jobs()))
+        self.cancel_all.clicked.connect(lambda: session.cancel(session.queue.jobs()))
         self.clear.clicked.connect(lambda: session.undoable.forget(session.queue.jobs()))
         self._refresh_timer = QTimer(self, singleShot=True, interval=FILL_MILLISECONDS)
         self._refresh_timer.timeout.connect(self._fill)

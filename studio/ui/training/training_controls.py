@@ -12,6 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.job import Job, JobState
 from studio.state.jobs.training_monitor import TrainingMonitor
 from studio.state.session import Session
+from studio.ui.training.cancel_question import ask_before_cancel
 from studio.ui.widgets import labels
 
 MAX_STEPS = 1_000_000
@@ -147,23 +148,8 @@ class TrainingControls(QWidget):
         self._attempt(self._monitor.request_model)
 
     def _ask_cancel(self) -> None:
-        from PySide6.QtWidgets import QMessageBox
-
-        job = self.job
-        if job is None:
-            return
-        box = QMessageBox(QMessageBox.Icon.Question, "Cancel the training", "Cancel the training?", parent=self)
-        box.setInformativeText("“Finish now” keeps the model. A cancelled training can be retried from its checkpoint.")
-        go_on = box.addButton("Go on training", QMessageBox.ButtonRole.RejectRole)
-        end = box.addButton("Cancel training", QMessageBox.ButtonRole.DestructiveRole)
-        finish = box.addButton("Finish now", QMessageBox.ButtonRole.AcceptRole)
-        box.setDefaultButton(go_on)
-        box.setEscapeButton(go_on)
-        finish.setEnabled(job.state is JobState.RUNNING)
-        end.clicked.connect(lambda: self._session.undoable.cancel([job]))
-        finish.clicked.connect(self._finish)
-        box.finished.connect(box.deleteLater)
-        box.open()
+        if job := self.job:
+            ask_before_cancel(self._session, [job], self)
 
     def _attempt(self, act: Callable[[], None]) -> None:
         try:

@@ -160,7 +160,7 @@ def _add_queue_menu(commands: Commands, session: Session, actions: WindowActions
     commands.add("Queue", "Show training", lambda: actions.open_training(), "Ctrl+Shift+J")
     commands.add("Queue", "Pause queue", lambda: session.controls.set_queue_paused(True))
     commands.add("Queue", "Resume queue", lambda: session.controls.set_queue_paused(False))
-    commands.add("Queue", "Cancel all", lambda: session.undoable.cancel(session.queue.jobs()))
+    commands.add("Queue", "Cancel all", lambda: session.cancel(session.queue.jobs()))
     commands.add("Queue", "Clear finished", lambda: session.undoable.forget(session.queue.jobs()))
     commands.add_separator("Queue")
     commands.add("Queue", "Free memory", session.engine.free_memory)

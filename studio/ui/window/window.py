@@ -32,6 +32,7 @@ from studio.ui.canvas.variations_strip import VariationsStrip
 from studio.ui.form.base import FormServices
 from studio.ui.theme import icons, theme
 from studio.ui.tool_panel.tool_panel import ToolPanel
+from studio.ui.training.cancel_question import ask_before_cancel
 from studio.ui.widgets import labels, mime_data
 from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 from studio.ui.window.central_stack import CentralStack
@@ -221,6 +222,7 @@ class Window(QMainWindow):
         self._connect_model_card()
         self.variations_strip.discard.connect(session.undoable.discard)
         self.status.cancel.connect(session.cancel_running)
+        session.cancel_question.connect(lambda jobs: ask_before_cancel(session, jobs, self))
         self.status.pause.connect(session.controls.pause)
         self.status.queue_requested.connect(self.open_queue)
         self.status.training_requested.connect(self.open_training)

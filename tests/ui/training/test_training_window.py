@@ -152,6 +152,42 @@ def test_pause_resume_and_cancel(qtbot: QtBot, training: TrainingWindow, engine:
     qtbot.waitUntil(lambda: not controls.isVisible())
 
 
+def test_every_cancel_of_a_long_training_asks_and_can_finish_it(
+    qtbot: QtBot, window: Window, engine: FakeEngine, job: Job
+) -> None:
+    qtbot.waitUntil(lambda: window.session.queue.job(job.id) is not None)
+    record = engine.training_record(job.id)
+    record.append_measures(MeasurePoint(10, 61.0, {"loss": 0.1}))
+    (other,) = engine.submit(Recipe(tool="gan.dream", plugin=PluginRef("gan", "1.0"), params={}, seed=2))
+    qtbot.waitUntil(lambda: window.session.queue.job(other.id) is not None)
+    window.session.cancel(window.session.queue.jobs())
+    assert ("cancel", other.id) in engine.calls
+    assert ("cancel", job.id) not in engine.calls
+    box = window.findChildren(QMessageBox)[-1]
+    assert "stays for a day" in box.informativeText()
+    box.defaultButton().click()
+    assert ("cancel", job.id) not in engine.calls
+    window.status.cancel.emit()
+    box = window.findChildren(QMessageBox)[-1]
+    next(button for button in box.buttons() if button.text() == "Finish now").click()
+    assert record.read_changes().finish
+    window.open_queue()
+    assert window._queue_panel is not None
+    window._queue_panel.cancel_all.click()
+    box = window.findChildren(QMessageBox)[-1]
+    next(button for button in box.buttons() if button.text() == "Cancel training").click()
+    qtbot.waitUntil(lambda: ("cancel", job.id) in engine.calls)
+
+
+def test_a_training_of_less_than_a_minute_is_cancelled_at_once(
+    qtbot: QtBot, window: Window, engine: FakeEngine, job: Job
+) -> None:
+    qtbot.waitUntil(lambda: window.session.queue.job(job.id) is not None)
+    window.status.cancel.emit()
+    qtbot.waitUntil(lambda: ("cancel", job.id) in engine.calls)
+    assert not window.findChildren(QMessageBox)
+
+
 def test_the_queue_and_the_menu_open_the_training(qtbot: QtBot, window: Window, job: Job) -> None:
     qtbot.waitUntil(lambda: window.session.queue.job(job.id) is not None)
     window.open_queue()
