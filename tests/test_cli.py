@@ -528,7 +528,7 @@ def test_a_home_that_cannot_be_created_is_reported(tmp_path: Path, capsys: pytes
             "{folder}/x.png cannot be read: permission denied.",
         ),
         (0o000, ("again", "{folder}/x.png"), "{folder}/x.png cannot be used: permission denied."),
-        (0o500, ("--home", "{folder}", "tools"), "{folder} cannot be used as the studio's folder: Permission denied."),
+        (0o000, ("--home", "{folder}", "tools"), "{folder} cannot be used as the studio's folder: Permission denied."),
     ],
 )
 def test_a_folder_without_permission_is_reported(
@@ -592,6 +592,7 @@ def test_a_read_only_home_can_be_looked_at(
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert main([*command, "history", "--json"]) == 0
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [saved["creation"]]
+    assert main([*command, "tools"]) == 0
     assert main([*command, "recipe", saved["creation"]]) == 0
     assert main([*command, "export", saved["creation"], "--out", str(tmp_path / "copy.png")]) == 0
     assert (tmp_path / "copy.png").is_file()

@@ -45,7 +45,7 @@ class AppContext:
 
     @cached_property
     def engine(self) -> LocalEngine:
-        engine = LocalEngine(self.home, self.library, self.settings, durable=False)
+        engine = LocalEngine(self.library.home, self.library, self.settings, durable=False)
         engine.subscribe(self.events.put)
         return engine
 

@@ -37,7 +37,7 @@ class Home:
 
     root: Path
     index_folder: Path | None = None
-    """Folder of the index and the thumbnails, where they cannot be in a home that is read-only."""
+    """Folder of the index, the thumbnails and the logs, where they cannot be in a home that is read-only."""
 
     @staticmethod
     def default() -> Home:
@@ -114,12 +114,12 @@ class Home:
 
     @property
     def logs(self) -> Path:
-        return self.root / "logs"
+        return (self.index_folder or self.root) / "logs"
 
     @property
     def is_read_only(self) -> bool:
-        """True for a home that exists and cannot be written. It can be looked at."""
-        return self.root.is_dir() and not os.access(self.root, os.W_OK)
+        """True for a home that can be read and not written. It can be looked at."""
+        return os.access(self.root, os.R_OK | os.X_OK) and not os.access(self.root, os.W_OK)
 
     def create_folders(self) -> None:
         """Create the missing folders of the home, unless it is read-only. Raises OSError."""

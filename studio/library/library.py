@@ -417,8 +417,9 @@ class Library:
 
 
 def _copy_index(home: Home) -> Path:
-    """Copy the index and the thumbnails of a home that is read-only into a temporary folder."""
+    """Copy the index and the thumbnails of a read-only home into a temporary folder, which takes its logs too."""
     folder = Path(tempfile.mkdtemp(prefix="studio-index-"))
+    (folder / "logs").mkdir()
     for path in (home.index, home.thumbs):
         for file in (path, path.with_name(f"{path.name}-wal")):
             with suppress(OSError):

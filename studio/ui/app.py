@@ -64,7 +64,7 @@ def open_window(app: QApplication, home: Home, device: str = "") -> Window:
     theme.prepare(app, stored.theme)
     library = Library(home)
     effective = replace(stored, device=device) if device else stored
-    engine = LocalEngine(home, library, effective, durable=not home.is_read_only)
+    engine = LocalEngine(library.home, library, effective, durable=not home.is_read_only)
     session = Session(home, engine, library, stored)
     session.begin()
     if home.is_read_only:
