@@ -124,10 +124,17 @@ def write(path: Path, members: Mapping[str, Any], *, keep_copy: bool) -> None:
     if keep_copy:
         _keep_copy(path)
     try:
-        content = json.dumps(members, ensure_ascii=False, indent=2).encode()
+        content = _encode(members, is_ascii=False)
     except UnicodeEncodeError:
-        content = json.dumps(members, indent=2).encode()
+        content = _encode(members, is_ascii=True)
     write_bytes_atomically(path, content)
+
+
+def _encode(members: Mapping[str, Any], *, is_ascii: bool) -> bytes:
+    """Encode an object with a line for each member. More indentation would make deep values of others very long."""
+    lines = (f"  {json.dumps(key, ensure_ascii=is_ascii)}: {json.dumps(value, ensure_ascii=is_ascii)}"
+             for key, value in members.items())  # fmt: skip
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode() if members else b"{}\n"
 
 
 def _keep_copy(path: Path) -> None:

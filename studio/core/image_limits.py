@@ -14,6 +14,8 @@ PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "I
 """The formats that Pillow may open, for the extensions in `images.IMAGE_SUFFIXES`. No other parser sees a file."""
 MAX_PIXELS = 200_000_000
 """Maximum size of images; larger ones are refused before decoding (14,142² square, 800 MB as RGBA)."""
+PILLOW_MAX_PIXELS = MAX_PIXELS // 2
+"""Value of Pillow's own limit, which refuses twice as many: it makes the canvas of a GIF when it opens one."""
 MAX_DECODED_BYTES = 1_000_000_000
 """Maximum memory of one decoded frame with its conversion to 8 bits."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from studio.core import bare_pixels
 from studio.core.errors import BadInput
-from studio.core.image_limits import MAX_PIXELS, PILLOW_FORMATS, check_icon, check_image
+from studio.core.image_limits import MAX_PIXELS, PILLOW_FORMATS, PILLOW_MAX_PIXELS, check_icon, check_image
 from studio.core.untrusted_files import open_file
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _set_pillow_limits() -> None:
     import PIL.Image
     from PIL import PngImagePlugin
 
-    PIL.Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice as many
+    PIL.Image.MAX_IMAGE_PIXELS = PILLOW_MAX_PIXELS
     PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20
     PngImagePlugin.MAX_TEXT_MEMORY = 128 * 2**20
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.core.image_limits import PILLOW_MAX_PIXELS
 from studio.worker import stdio
 
 _UNKNOWN: Any = object()
@@ -165,9 +166,9 @@ def _set(module: str, attribute: str) -> Callable[[Any], None]:
 
 
 def _read_pixel_limit() -> int | None:
-    """Read Pillow's limit. Its default counts as none, which the studio sets when it opens its first image."""
+    """Read Pillow's limit. Its default counts as the one that the studio sets when it opens its first image."""
     limit = _module("PIL.Image").MAX_IMAGE_PIXELS
-    return None if limit is None or limit == 2**30 // 4 // 3 else int(limit)
+    return PILLOW_MAX_PIXELS if limit == 2**30 // 4 // 3 else None if limit is None else int(limit)
 
 
 def _write_default_device(name: str) -> None:
@@ -236,7 +237,11 @@ _ITEMS = (
         else []
     ),
     _Item(
-        "Pillow's limit of pixels", _read_pixel_limit, _set("PIL.Image", "MAX_IMAGE_PIXELS"), "PIL.Image", initial=None
+        "Pillow's limit of pixels",
+        _read_pixel_limit,
+        _set("PIL.Image", "MAX_IMAGE_PIXELS"),
+        "PIL.Image",
+        initial=PILLOW_MAX_PIXELS,
     ),
     _Item(
         "whether Pillow opens truncated images",

@@ -45,6 +45,16 @@ def test_lone_surrogates_cost_at_most_their_value(tmp_path: Path, text: str) -> 
     assert settings.load(path) == found
 
 
+def test_deep_values_of_others_are_kept_at_their_length(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    deep = "[" * 400 + "1" + "]" * 400
+    path.write_text(f'{{"theme": "light", "other": [{", ".join([deep] * 50)}]}}')
+    size = path.stat().st_size
+    settings.save(path, settings.load(path))
+    assert settings.load(path).theme == "light"
+    assert size < path.stat().st_size < size + 2000
+
+
 def test_the_rest_of_a_line_after_an_open_quote_is_no_comment() -> None:
     found = edited_json.parse(b'{"a": "x // y,\n"b": 2 // two\n}', "settings.json")
     assert found.members == {"b": 2}

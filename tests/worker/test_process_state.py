@@ -20,6 +20,7 @@ import PIL.ImageFile
 import pytest
 import torch
 
+from studio.core.image_limits import PILLOW_MAX_PIXELS
 from studio.core.messages import JobFinished, JobNotice, ResultSaved
 from studio.core.paths import Home
 from studio.worker import process_state
@@ -79,7 +80,7 @@ def test_what_libraries_do_when_they_are_imported_is_no_change(monkeypatch: pyte
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 2**30 // 12)
     before = process_state.read()
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/tmp/x")
-    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", None)
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", PILLOW_MAX_PIXELS)
     sys.path.append("/somewhere")
     warnings.filterwarnings("ignore", "a library's own warning")
     assert process_state.restore(before) == []
