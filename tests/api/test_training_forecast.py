@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from studio import api, testing
 from studio.api.training import disk_space, step_timer
 from studio.api.training.step_timer import StepTimer
 from studio.core.errors import CannotWrite
 from studio.core.training_record import FOLDER, TrainingChanges, TrainingRecord
+from tests.api.test_training import have_equal_weights
 from tests.api.test_training_changes import Watched, change_at, run
 
 
@@ -102,3 +104,31 @@ def test_a_measuring_run_ends_with_few_steps_or_with_steps_that_diverge(
     with pytest.raises(api.Cancelled):
         list(run(line))
     assert line.state.step == 0
+
+
+class Greedy(Watched):
+    """A line whose third step runs out of memory, after an update, until it has saved memory."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.saved = 0
+
+    def step(self) -> None:
+        super().step()
+        if self.state.step == 3 and not self.saved:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def reduce_memory(self) -> str:
+        self.saved += 1
+        return "the batch is smaller." if self.saved == 1 else ""
+
+
+def test_a_step_that_ran_out_of_memory_in_the_middle_is_repeated_from_the_checkpoint(tmp_path: Path) -> None:
+    expected, greedy = Watched(tmp_path / "whole"), Greedy(tmp_path / "greedy")
+    list(run(expected, 12))
+    events = list(run(greedy, 12))
+    assert [event.text for event in events if isinstance(event, api.Notice)] == [
+        "Memory is short, so the batch is smaller. The step is repeated."
+    ]
+    assert have_equal_weights(expected, greedy)
+    assert greedy.state.step == 12

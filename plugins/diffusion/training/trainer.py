@@ -82,7 +82,8 @@ class Trainer(api.training.Training):
         self.ema = self.ema_components.network
         if ema:
             self.ema.eval().requires_grad_(False)
-        if self.options.checkpointing:
+        self.micro_batches, self.is_checkpointing = api.training.MicroBatches(), self.options.checkpointing
+        if self.is_checkpointing:
             _enable_checkpointing(components)
         optimizer = build_optimizer(self.options.optimizer, self._group_parameters(), self.options.weight_decay)
         super().__init__(
@@ -122,7 +123,7 @@ class Trainer(api.training.Training):
             torch.manual_seed((self.seed * 1_000_003 + self.state.step) % 2**63)
         losses = [loss for number in numbers for loss in self._plan_losses(number)]
         with self._use_attention_backend():
-            if count == 1 and not self.options.has_dropout:
+            if count == 1 and not self.options.has_dropout and self.micro_batches.count == 1:
                 loss = self.parallel_optimizer_step(losses)
             else:
                 loss = self.accumulate_optimizer_step(losses)
@@ -132,7 +133,9 @@ class Trainer(api.training.Training):
         """Return functions that compute the parts of the loss of a batch."""
         batch = Batch(*self.batches(number))
         noise, timesteps = self._draw_noise(batch.latents, number)
-        parts = _split_batch(len(batch.latents), self.device)
+        parts = self.micro_batches.split(len(batch.latents))
+        if len(parts) == 1:
+            parts = _split_batch(len(batch.latents), self.device)
         scale = 1 / (len(batch.latents) * self.options.accumulation)
         return [partial(self._sum_losses, self.components, batch, noise, timesteps, part, scale) for part in parts]
 
@@ -162,6 +165,14 @@ class Trainer(api.training.Training):
         count, total = len(latents), self.components.scheduler.config.num_train_timesteps
         fractions = (torch.arange(count) + torch.rand(count, generator=generator)) / count
         return noise, (fractions * total).long().clamp(max=total - 1)
+
+    def reduce_memory(self) -> str:
+        """Compute activations again, then the batch in parts."""
+        if not self.is_checkpointing:
+            self.is_checkpointing = True
+            _enable_checkpointing(self.components)
+            return api.training.CHECKPOINTING
+        return self.micro_batches.increase()
 
     def report_held_out_loss(self) -> None:
         """Compute the loss of the held-out images, with the same noise and timesteps each time, and record it."""
@@ -208,8 +219,7 @@ def _enable_checkpointing(components: Components) -> None:
     components.unet.enable_gradient_checkpointing()
     for name, network in components.networks.items():
         if name != "unet" and any(value.requires_grad for value in network.parameters()):
-            enable: Any = network.gradient_checkpointing_enable
-            enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            api.training.enable_checkpointing(network)
 
 
 def _split_batch(count: int, device: str) -> list[slice]:

@@ -66,6 +66,7 @@ class StyleTraining(api.training.Training):
         self.best = api.training.BestWeights(self.ema, checkpoint_dir)
         self.scores: dict[str, float] = {}
         self.losses: dict[str, float] = {}
+        self.is_checkpointing = False
         # The names are those in the checkpoints of trainings that wait in the queue.
         super().__init__(
             checkpoint_dir,
@@ -83,6 +84,21 @@ class StyleTraining(api.training.Training):
     def build_preview_rows(self, holdout: Holdout, generated: Tensor) -> list[Tensor]:
         """Return the rows of the preview sheet, [n, 3, size, size] each."""
         return [holdout.photos, generated]
+
+    def reduce_memory(self) -> str:
+        """Compute the activations of the generators' layers again; the losses of a batch cannot be split."""
+        if self.is_checkpointing:
+            return ""
+        self.is_checkpointing = True
+        for generator in self.list_generators():
+            for part in generator.children():
+                children = [*part.children()]
+                api.training.checkpoint_modules(children or [part])
+        return api.training.CHECKPOINTING
+
+    def list_generators(self) -> list[nn.Module]:
+        """Return the generators that are trained."""
+        return [self.generator]
 
     def status(self) -> str:
         """Return the last losses and scores as text."""

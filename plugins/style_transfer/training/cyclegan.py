@@ -134,6 +134,9 @@ class CycleGan(StyleTraining):
                 + losses.compute_lsgan_loss(self.photo_discriminator(fake_photos), False)
             )
 
+    def list_generators(self) -> list[nn.Module]:
+        return [self.generator, self.to_photo]
+
     def score(self, holdout: metrics.Holdout, generated: Tensor) -> dict[str, float]:
         reconstructed = self.generate(generated, self.to_photo)
         return {

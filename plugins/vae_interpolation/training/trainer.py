@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ class Trainer(api.training.Training):
         self.best = api.training.BestWeights(self.ema, checkpoint_dir, score_key="loss")
         self.holdout_loss = math.inf
         self.picture_loss = 0.0
+        self.micro_batches, self.is_checkpointing = api.training.MicroBatches(), False
         super().__init__(
             checkpoint_dir,
             networks={"model": self.model},
@@ -91,16 +93,39 @@ class Trainer(api.training.Training):
         import torch
 
         step = self.state.step
-        images = torch.from_numpy(np.ascontiguousarray(self.batches(step))).to(self.device)
-        with api.training.autocast(self.device, enabled=self.half):
-            mean, logvar = (value.float() for value in self.kind.posterior(self.model, images))
-            latents = mean + torch.exp(0.5 * logvar) * self._noise(mean)
-            reconstruction = self.kind.decode(self.model, latents).float()
-        loss = picture_loss(reconstruction, images)
-        nats = divergence(mean, logvar, self.kl.free_nats)
-        total = self.optimizer_step(loss + self.kl.weight_at(step) * nats / images[0].numel())
-        self.picture_loss = float(loss.detach())
-        self.finish_step(total, {"reconstruction loss": self.picture_loss, "KL divergence": float(nats.detach())})
+        images = torch.from_numpy(np.ascontiguousarray(self.batches(step)))
+        measures = {"reconstruction loss": 0.0, "KL divergence": 0.0}
+
+        def compute_loss(part: slice) -> Tensor:
+            """Return the share of some images in the mean loss of the batch."""
+            share = len(images[part]) / len(images)
+            own = images[part].to(self.device)
+            with api.training.autocast(self.device, enabled=self.half):
+                mean, logvar = (value.float() for value in self.kind.posterior(self.model, own))
+                noise = self._noise((len(images), *mean.shape[1:]))[part].to(self.device)
+                reconstruction = self.kind.decode(self.model, mean + torch.exp(0.5 * logvar) * noise).float()
+            loss = picture_loss(reconstruction, own)
+            nats = divergence(mean, logvar, self.kl.free_nats)
+            measures["reconstruction loss"] += share * float(loss.detach())
+            measures["KL divergence"] += share * float(nats.detach())
+            return share * (loss + self.kl.weight_at(step) * nats / images[0].numel())
+
+        parts = self.micro_batches.split(len(images))
+        if len(parts) == 1:
+            total = self.optimizer_step(compute_loss(parts[0]))
+        else:
+            total = self.accumulate_optimizer_step([partial(compute_loss, part) for part in parts])
+        self.picture_loss = measures["reconstruction loss"]
+        self.finish_step(total, measures)
+
+    def reduce_memory(self) -> str:
+        """Compute activations again, then the batch in parts."""
+        enable = getattr(self.model, "enable_gradient_checkpointing", None)
+        if enable and not self.is_checkpointing:
+            self.is_checkpointing = True
+            enable()
+            return api.training.CHECKPOINTING
+        return self.micro_batches.increase()
 
     def status(self) -> str:
         held_out = f" · held-out {self.holdout_loss:.3f}" if self.holdout_loss < math.inf else ""
@@ -132,11 +157,10 @@ class Trainer(api.training.Training):
         self.holdout_loss = self.best.score
         return True
 
-    def _noise(self, like: Tensor) -> Tensor:
+    def _noise(self, shape: tuple[int, ...]) -> Tensor:
         import torch
 
-        generator = api.training.step_generator(self.seed, self.state.step)
-        return torch.randn(like.shape, generator=generator).to(like.device)
+        return torch.randn(shape, generator=api.training.step_generator(self.seed, self.state.step))
 
 
 def divergence(mean: Tensor, logvar: Tensor, free_nats: float = 0.0) -> Tensor:

@@ -25,7 +25,7 @@ FEW_TOKENS = {"new": 300_000, "masked": 300_000}
 
 
 @dataclass
-class _SizedVocabulary:
+class SizedVocabulary:
     """Stands for a tokenizer that is not trained yet."""
 
     size: int
@@ -39,7 +39,7 @@ class _SizedVocabulary:
 @cache
 def measure_new_model(kind: str, size: str, vocabulary: int, context: int) -> api.training.NetworkCost:
     """Return the cost of a new model for one sequence."""
-    tokens = _SizedVocabulary(vocabulary)
+    tokens = SizedVocabulary(vocabulary)
 
     def build() -> nn.Module:
         if kind == "masked":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ class Trainer(api.training.Training):
         self.streams, self.plan, self.mask_token = streams, plan, mask_token
         names = {name for name, value in self.model.named_parameters() if value.requires_grad}
         self.best = api.training.BestWeights(self.ema, checkpoint_dir, score_key="perplexity", names=names)
+        self.micro_batches, self.is_checkpointing = api.training.MicroBatches(), False
         trained = [value for value in self.model.parameters() if value.requires_grad]
         groups = [
             {"params": [value for value in trained if value.ndim > 1], "weight_decay": 0.1},
@@ -90,9 +92,32 @@ class Trainer(api.training.Training):
         tokens = torch.from_numpy(self.streams.sample_windows(plan.batch, plan.context, plan.seed, step))
         inputs, labels = self._prepare_batch(tokens, (plan.seed, step))
         self.model.train()
-        with api.training.autocast(plan.device):
-            loss = self.model(input_ids=inputs.to(plan.device), labels=labels.to(plan.device)).loss
-        self.finish_step(self.optimizer_step(loss))
+        total = self._count_predicted(labels)
+
+        def compute_loss(part: slice) -> Tensor:
+            """Return the share of some sequences in the mean loss of the batch."""
+            own, targets = inputs[part].to(plan.device), labels[part].to(plan.device)
+            with api.training.autocast(plan.device):
+                loss: Tensor = self.model(input_ids=own, labels=targets).loss
+            return loss if len(own) == len(inputs) else loss * (self._count_predicted(targets) / total)
+
+        parts = [part for part in self.micro_batches.split(len(inputs)) if self._count_predicted(labels[part])]
+        if len(parts) == 1:
+            self.finish_step(self.optimizer_step(compute_loss(parts[0])))
+        else:
+            self.finish_step(self.accumulate_optimizer_step([partial(compute_loss, part) for part in parts]))
+
+    def reduce_memory(self) -> str:
+        """Compute activations again, then the batch in parts."""
+        if not self.is_checkpointing:
+            self.is_checkpointing = True
+            api.training.enable_checkpointing(self.model)
+            return api.training.CHECKPOINTING
+        return self.micro_batches.increase()
+
+    def _count_predicted(self, labels: Tensor) -> int:
+        predicted = labels[:, 1:] if self.mask_token is None else labels
+        return int((predicted >= 0).sum())
 
     def evaluate(self, held_out: TokenStreams) -> float:
         """Return the perplexity on held-out text, and save the EMA weights if it is the lowest so far."""
@@ -117,8 +142,7 @@ class Trainer(api.training.Training):
             for number, batch in enumerate(torch.split(windows, EVALUATION_BATCH)):
                 inputs, labels = self._prepare_batch(batch, (0, number))
                 loss = self.ema(input_ids=inputs.to(self.plan.device), labels=labels.to(self.plan.device)).loss
-                predicted = labels[:, 1:] if self.mask_token is None else labels
-                tokens = int((predicted >= 0).sum())
+                tokens = self._count_predicted(labels)
                 total, count = total + float(loss) * tokens, count + tokens
         return math.exp(min(50.0, total / max(1.0, count)))
 

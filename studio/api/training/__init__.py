@@ -7,6 +7,7 @@ stopping and the artist's changes during the training come with it.
 from studio.api.training.best_weights import BestWeights
 from studio.api.training.forecast import NetworkCost, estimate_training, measure_network
 from studio.api.training.loop import LOSS_WINDOW, MAX_REWINDS, Training
+from studio.api.training.memory_saving import CHECKPOINTING, MicroBatches, checkpoint_modules, enable_checkpointing
 from studio.api.training.params import TrainingDefaults, TrainingParams, describe_shortage, require_samples
 from studio.api.training.precision import autocast
 from studio.api.training.randomness import step_generator
@@ -14,10 +15,12 @@ from studio.api.training.schedule import LearningRateSchedule
 from studio.api.training.state import NotFiniteError, TrainingState
 
 __all__ = [
+    "CHECKPOINTING",
     "LOSS_WINDOW",
     "MAX_REWINDS",
     "BestWeights",
     "LearningRateSchedule",
+    "MicroBatches",
     "NetworkCost",
     "NotFiniteError",
     "Training",
@@ -25,7 +28,9 @@ __all__ = [
     "TrainingParams",
     "TrainingState",
     "autocast",
+    "checkpoint_modules",
     "describe_shortage",
+    "enable_checkpointing",
     "estimate_training",
     "measure_network",
     "require_samples",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import gc
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,19 +14,18 @@ from studio.api.events import Event, Notice, Preview, Progress, Trained
 from studio.api.model_files import read_tensors, write_tensors
 from studio.api.training import disk_space, measuring
 from studio.api.training.optimizer_state import load_state, read_state
+from studio.api.training.optimizer_steps import OptimizerSteps
 from studio.api.training.params import TrainingParams
 from studio.api.training.recorder import Recorder
 from studio.api.training.schedule import LearningRateSchedule
 from studio.api.training.state import NotFiniteError, TrainingState
 from studio.api.training.step_timer import StepTimer
-from studio.core.errors import CannotWrite, OutOfMemory, Paused, StudioError
+from studio.core.errors import CannotWrite, OutOfMemory, Paused, StudioError, is_out_of_memory
 from studio.core.training_record import TrainingChanges, TrainingRecord
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-    Gradients = tuple[Tensor | None, ...]
 
 MAX_REWINDS = 3
 """Number of times that one training may return to its checkpoint because of NaN."""
@@ -35,7 +33,7 @@ LOSS_WINDOW = 100
 """Number of steps over which `TrainingState.loss` is averaged."""
 
 
-class Training:
+class Training(OptimizerSteps):
     """Networks and optimizers that are trained together, with a checkpoint in one safetensors file.
 
     A subclass implements `step`, which calls `optimizer_step` and `finish_step`. If all randomness of a step follows
@@ -86,82 +84,17 @@ class Training:
         """Train on one batch. Raises NotFiniteError, leaving the weights as they were."""
         raise NotImplementedError
 
+    def reduce_memory(self) -> str:
+        """Change the training so that a step needs less memory and computes the same gradient.
+
+        Called when memory is short; each call takes one further measure, such as gradient checkpointing. Returns the
+        end of a sentence that begins with "Memory is short, so"; empty when nothing is left to do.
+        """
+        return ""
+
     def status(self) -> str:
         """Return a few words about the current quality, shown beside the progress."""
         return f"loss {self.state.loss:.3f}"
-
-    def optimizer_step(self, loss: Tensor, optimizer: str = "optimizer", *, clip: float = 1.0) -> float:
-        """Take one step of an optimizer along the gradient of `loss`, clipped to the norm `clip`. Returns the loss.
-
-        Raises NotFiniteError, leaving the weights as they were.
-        """
-        import torch
-
-        self._optimizers[optimizer].zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        return self._apply_gradients(float(loss.detach()), optimizer, clip)
-
-    def accumulate_optimizer_step(
-        self, losses: Sequence[Callable[[], Tensor]], optimizer: str = "optimizer", *, clip: float = 1.0
-    ) -> float:
-        """Take one step as `optimizer_step` does for the sum of losses, computing one after the other.
-
-        Only one loss needs memory at a time, so that a large batch fits in parts. Returns the sum.
-        """
-        import torch
-
-        self._optimizers[optimizer].zero_grad(set_to_none=True)
-        total = 0.0
-        for compute in losses:
-            loss = compute()
-            torch.autograd.backward(loss)
-            total += float(loss.detach())
-        return self._apply_gradients(total, optimizer, clip)
-
-    def parallel_optimizer_step(
-        self, losses: Sequence[Callable[[], Tensor]], optimizer: str = "optimizer", *, clip: float = 1.0
-    ) -> float:
-        """Take one step as `optimizer_step` does for the sum of losses, computing each in its own thread on one core.
-
-        On a CPU a small network trains faster on parts of a batch side by side than with operations that share the
-        cores. A single loss uses all cores.
-        """
-        import torch
-
-        if len(losses) == 1:
-            return self.optimizer_step(losses[0](), optimizer, clip=clip)
-        cores = torch.get_num_threads()
-        parameters = self._parameters_of(optimizer)
-
-        def compute(loss: Callable[[], Tensor]) -> tuple[float, Gradients]:
-            torch.set_num_threads(1)
-            value = loss()
-            return float(value.detach()), torch.autograd.grad(value, parameters, allow_unused=True)
-
-        try:
-            with ThreadPoolExecutor(len(losses)) as threads:
-                parts = [*threads.map(compute, losses)]
-        finally:
-            torch.set_num_threads(cores)
-        for number, parameter in enumerate(parameters):
-            gradients = [gradient for _, part in parts if (gradient := part[number]) is not None]
-            parameter.grad = sum(gradients[1:], gradients[0]) if gradients else None
-        return self._apply_gradients(sum(loss for loss, _ in parts), optimizer, clip)
-
-    def _parameters_of(self, optimizer: str) -> list[Tensor]:
-        return [value for group in self._optimizers[optimizer].param_groups for value in group["params"]]
-
-    def _apply_gradients(self, loss: float, optimizer: str, clip: float) -> float:
-        import torch
-
-        stepping = self._optimizers[optimizer]
-        for group in stepping.param_groups:
-            group["lr"] = self.current_learning_rate * group.get("rate_factor", 1.0)
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters_of(optimizer), clip)
-        if not math.isfinite(loss + float(norm)):
-            raise NotFiniteError
-        stepping.step()
-        return loss
 
     @property
     def steps(self) -> int:
@@ -233,7 +166,7 @@ class Training:
         clock = saved = time.monotonic()
         while self.state.step < self.steps:
             try:
-                self._take_step(memory_error)
+                yield from self._take_step(memory_error)
                 stepped = time.monotonic()
                 timer.add_step(stepped - clock)
                 if self._is_preview_due(params):
@@ -296,13 +229,36 @@ class Training:
         self._recorder.record.truncate(-1)
         self.save()
 
-    def _take_step(self, memory_error: str) -> None:
+    def _take_step(self, memory_error: str) -> Iterator[Event]:
+        """Take a step. While memory is short, save some and repeat it; raise OutOfMemory when nothing is left."""
+        while True:
+            self.updates = 0
+            problem = ""
+            try:
+                self.step()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                problem = str(error)
+            if not problem:
+                return
+            # Outside the handler, where the exception no longer holds the tensors of the step.
+            self._release_memory()
+            saving = self.reduce_memory()
+            if not saving:
+                raise OutOfMemory(memory_error, "Lower the batch size.")
+            if self.updates and not self.resume():  # a part of the step is in the weights already
+                raise OutOfMemory(memory_error, "Lower the batch size.")
+            yield Notice(f"Memory is short, so {saving} The step is repeated.", "warning")
+
+    def _release_memory(self) -> None:
         import torch
 
-        try:
-            self.step()
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(memory_error, "Lower the batch size.") from error
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _is_preview_due(self, params: TrainingParams) -> bool:
         """Check for a preview at the interval, once early, at the end, and when the artist has asked for one."""
