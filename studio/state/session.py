@@ -21,6 +21,7 @@ from studio.library.pages.store import PageStore
 from studio.state.form import draft_store
 from studio.state.form.list_additions import ListAdditions
 from studio.state.form.workspace import Workspace
+from studio.state.jobs.data_check import DataCheck
 from studio.state.jobs.drop_to_generate import DropToGenerate
 from studio.state.jobs.engine_bridge import EngineBridge
 from studio.state.jobs.estimates import Estimates
@@ -100,6 +101,7 @@ class Session(QObject):
         self.generation = Generation(
             self.workspace, self.library, self._submitter, consent, self.undoable, self.notices, self.tasks, self
         )
+        self.data_check = DataCheck(self.engine, self.workspace, self.undo, self.notices, self.tasks, self)
         self.drop_to_generate = DropToGenerate(self.workspace, self.generation, self.notices)
         self.model_uses = ModelUses(self.workspace, self.generation, self.undoable, self.notices)
         self.importer = Importer(
@@ -145,6 +147,9 @@ class Session(QObject):
         self.bridge.worker_changed.connect(self.worker_status.on_worker_changed)
         self.bridge.memory_changed.connect(self.worker_status.on_memory_changed)
         self.bridge.estimate_ready.connect(self.estimates.on_estimate)
+        self.bridge.inspection_progressed.connect(self.data_check.on_progress)
+        self.bridge.inspection_ended.connect(self.data_check.on_result)
+        self.bridge.worker_changed.connect(self.data_check.on_worker_changed)
         self.page.stop_requested.connect(self.engine.cancel)
         self.page.opened.connect(self._collect_page_results)
         self.page.changed.connect(self._on_page_changed)

@@ -90,7 +90,8 @@ def read_folders(
     """Read the images of folders, with progress; those of `regularisation` are marked as such.
 
     `excluded_in` returns names of files to leave out, relative to a folder. `reading` may be the size of squares.
-    If there are more than `MAX_IMAGES`, only every second one is read, or every third, and so on. Raises BadInput for a folder that cannot be read.
+    If there are more than `MAX_IMAGES`, only every second one is read, or every third, and so on. Raises BadInput for
+    a folder that cannot be read.
     """
     if isinstance(reading, int):
         reading = Reading(reading)

@@ -53,9 +53,10 @@ def _describe_small(count: int, total: int, noun: str, size: int) -> str:
 
 def _describe_missing_captions(files: Sequence[DataFile], noun: str) -> str:
     have = "has" if len(files) == 1 else "have"
+    subject = f"{count_noun(len(files), noun)} {have} no caption"
     return (
-        f"{count_noun(len(files), noun)} {have} no caption and will be trained with an empty one, or the trigger word: "
-        f"{_name_files(files)}. A file name without a word is no caption. Write what an image shows into NAME.txt beside it."
+        f"{subject} and will be trained with an empty one, or the trigger word: {_name_files(files)}. "
+        "A file name without a word is no caption. Write what an image shows into NAME.txt beside it."
     )
 
 

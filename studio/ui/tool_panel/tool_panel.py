@@ -98,6 +98,9 @@ class ToolSwitcher(QWidget):
 
 
 class ToolPanel(QWidget):
+    check_requested = Signal()
+    """The artist wants to check the training data."""
+
     def __init__(
         self,
         workspace: Workspace,
@@ -124,6 +127,8 @@ class ToolPanel(QWidget):
         self._refusal = labels.make_label("", "error", wrap=True)
         self._refusal.hide()
         self.licence = LicenceNotice()
+        self.check_data = QPushButton("Check data…")
+        labels.describe(self.check_data, "Check data", "See what the training would find in the folders")
         self.generate = GenerateButton()
         self.estimate = EstimateLine(workspace, worker_status, estimates)
         self._lay_out()
@@ -145,6 +150,7 @@ class ToolPanel(QWidget):
         foot.addWidget(self._refusal)
         foot.addWidget(self.licence)
         foot.addSpacing(4)
+        foot.addWidget(self.check_data)
         foot.addWidget(self.generate)
         foot.addWidget(self.estimate)
         column = QVBoxLayout(self)
@@ -168,6 +174,7 @@ class ToolPanel(QWidget):
         self.licence.accepted.connect(generation.accept)
         self.licence.dismissed.connect(self.generate.setFocus)
         self.switcher.chosen.connect(workspace.choose)
+        self.check_data.clicked.connect(lambda _=False: self.check_requested.emit())
         self.generate.clicked.connect(lambda _=False: generation.generate())
 
     def _show_tool(self) -> None:
@@ -181,6 +188,7 @@ class ToolPanel(QWidget):
         self.switcher.show_tools(plugin.tools if plugin else (), tool.id if tool else "")
         for part in (self.options, self.generate):
             part.setEnabled(tool is not None)
+        self.check_data.setVisible(tool is not None and tool.inspects_data)
         self.generate.set_verb(VERBS.get(tool.output, "Generate") if tool else "Generate")
         content = QWidget()
         column = QVBoxLayout(content)

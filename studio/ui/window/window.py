@@ -224,6 +224,7 @@ class Window(QMainWindow):
         self.status.cancel.connect(session.cancel_running)
         session.cancel_question.connect(lambda jobs: ask_before_cancel(session, jobs, self))
         self.status.pause.connect(session.controls.pause)
+        self.tool_panel.check_requested.connect(self.open_data_check)
         self.status.queue_requested.connect(self.open_queue)
         self.status.training_requested.connect(self.open_training)
         self.top.search.clicked.connect(self.open_palette)
@@ -363,6 +364,12 @@ class Window(QMainWindow):
         panel.move(corner - QPoint(panel.width(), panel.height() + 8))
         panel.show()
         panel.list.setFocus()
+
+    def open_data_check(self) -> None:
+        """Check the training data of the tool in the form."""
+        from studio.ui.data_check import DataDialog
+
+        DataDialog(self.session, self.thumbnails, self).open()
 
     def open_training(self, of: Job | Creation | None = None) -> None:
         """Show the training of a job or of a model, without either that of the first training in the queue."""
