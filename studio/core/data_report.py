@@ -33,13 +33,13 @@ _LABELS = {
     Fault.BROKEN: "cannot be read",
     Fault.EMPTY: "empty",
     Fault.TINY: "too small to use",
-    Fault.SMALL: "smaller than the training size",
+    Fault.SMALL: "small",
     Fault.BLANK: "blank",
-    Fault.DUPLICATE: "duplicates",
-    Fault.NEAR_DUPLICATE: "near-duplicates",
+    Fault.DUPLICATE: "duplicate",
+    Fault.NEAR_DUPLICATE: "near-duplicate",
     Fault.SHAPE: "long and narrow",
-    Fault.DAMAGED: "with lost characters",
-    Fault.NO_CAPTION: "without a caption",
+    Fault.DAMAGED: "lost characters",
+    Fault.NO_CAPTION: "no caption",
 }
 UNUSABLE = frozenset({Fault.BROKEN, Fault.EMPTY, Fault.TINY})
 """Faults of files that a training leaves out."""

@@ -12,7 +12,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QColor, QImage, QPainter, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from studio.core.data_report import DataFile, DataFolder
+from studio.core.data_report import DataFile, DataFolder, Fault
 from studio.core.untrusted_files import make_printable
 from studio.ui.history.uniform_grid import UniformGrid
 from studio.ui.theme import theme
@@ -110,13 +110,11 @@ class FileDelegate(QStyledItemDelegate):
         painter.setOpacity(0.3 if is_excluded else 1.0)
         self._draw_content(painter, room, entry, index.data(ImageRole))
         painter.setOpacity(1.0)
-        finding = next(iter(entry.file.findings), None)
         caption = self._caption_of(entry)
-        shown = [label for label in (finding.fault.label for finding in entry.file.findings) if label]
-        if caption:
-            shown = [label for label in shown if label != "without a caption"]
-        problem = "excluded" if is_excluded else ", ".join(shown)
-        lines = [(problem, colours.warning if finding else colours.dim), (caption or entry.file.name, colours.dim)]
+        faults = [finding.fault for finding in entry.file.findings]
+        shown = [fault.label for fault in faults if not (caption and fault is Fault.NO_CAPTION)]
+        problem = ("excluded", colours.dim) if is_excluded else (", ".join(shown), colours.warning)
+        lines = [problem, (caption or entry.file.name, colours.dim)]
         bottom = cell.adjusted(MARGIN, cell.height() - STRIP + 2, -MARGIN, -2)
         for number, (text, colour) in enumerate(line for line in lines if line[0]):
             painter.setPen(QColor(colour))
