@@ -21,7 +21,10 @@ from ..training import (
     forecast,
     latent_dataset,
     lora,
+    lora_file,
+    lora_metadata,
     model_card,
+    presets,
     preview_sheet,
     small_model,
 )
@@ -29,18 +32,14 @@ from ..training.base_model import BaseModel
 from ..training.caption_options import CaptionOptions
 from ..training.dataset import LoadedImages
 from ..training.latent_dataset import LatentDataset, LossWeights
-from ..training.options import CaptionParams, ImageParams
+from ..training.options import DiffusionTrainingParams
+from ..training.presets import Settings
 from ..training.preview_sheet import PreviewSheet
 from ..training.trainer import Trainer
 
 MIN_IMAGES = 8
 CHECKPOINT_INTERVAL = 60.0
 """Seconds between two checkpoints."""
-DEFAULTS = {
-    "new": api.training.TrainingDefaults(steps=15_000, batch=64, learning_rate=1e-3),
-    "full": api.training.TrainingDefaults(steps=5000, batch=64, learning_rate=5e-4),
-    "lora": api.training.TrainingDefaults(steps=1000, batch=4, learning_rate=2e-4),
-}
 DEFAULT_HELD_OUT = 0.1
 """Fraction of the images that are held out for early stopping."""
 ADVICE = {
@@ -85,8 +84,8 @@ class TrainDiffusion(api.Tool):
     deterministic = False
     icon = "mdi6.school-outline"
 
-    class Params(ImageParams, CaptionParams, api.training.TrainingParams, BaseModelParams):
-        field_order = ("folder", "trigger", "kind", "model", "title", "size", "steps")
+    class Params(DiffusionTrainingParams, BaseModelParams):
+        field_order = ("folder", "trigger", "kind", "purpose", "card", "model", "title", "size", "steps")
 
         folder: api.FolderInput
         """Training images; subfolders are included. The caption of an image is in NAME.txt beside it, in
@@ -97,9 +96,7 @@ class TrainDiffusion(api.Tool):
         """The images are cropped to squares of this size, or scaled to shapes with as many pixels."""
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
         """More steps improve the result and take longer. Leave it empty for 15,000 steps for a new model, 5,000 for
-        fine-tuning, 1,000 for a LoRA."""
-        rank: int = api.param(8, ge=1, le=256, title="LoRA rank", advanced=True)
-        """A higher rank can learn finer detail and needs more images."""
+        fine-tuning, 1,000 for a LoRA without a preset."""
         width: Literal["small", "medium", "tiny"] = api.param(
             "small", title="Network size", labels=("Small", "Medium", "Tiny")
         )
@@ -116,22 +113,27 @@ class TrainDiffusion(api.Tool):
         vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="VAE", advanced=True)
         """The autoencoder of a new model. A starter is referred to by name; any other is copied into the model."""
         batch: int | None = api.param(None, ge=1, le=1024, title="Batch size", advanced=True)
-        """Images per step. Leave it empty for 64, or 4 for a LoRA."""
+        """Images at once. Leave it empty for 64, or 4 for a LoRA; a small card has a quarter of that."""
         learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
-        """Leave it empty for 0.001 for a new model, 0.0005 for fine-tuning, 0.0002 for a LoRA."""
+        """Leave it empty for 0.001 for a new model, 0.0005 for fine-tuning, 0.0002 for a LoRA without a preset and
+        0.0001 with one, 1 for Prodigy."""
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
-        numbers = DEFAULTS[params.kind].override(params)
+        settings = presets.resolve(params.kind, params)
+        parts = settings.options.accumulation
+        numbers = replace(settings, batch=settings.batch * parts)
         count = forecast.count_images(params)
         if params.epochs and params.steps is None:
-            numbers = replace(numbers, steps=math.ceil(params.epochs * params.repeats * count / numbers.batch))
+            numbers = replace(numbers, steps=max(1, math.ceil(params.epochs * params.repeats * count / numbers.batch)))
         if params.kind == "new":
             cost: api.training.NetworkCost | None = forecast.measure_new_model(params.width, params.size)
             network: str = params.width
         else:
-            rank = params.rank if params.kind == "lora" else 0
-            cost = forecast.measure_base_model(ctx, params.model, params.size, rank)
+            adapter = settings.adapter if params.kind == "lora" else None
+            cost = forecast.measure_base_model(ctx, params.model, params.size, adapter)
             network = f"{cost.weights}+{cost.frozen}" if cost else ""
+        if cost:
+            cost = replace(cost, activations=cost.activations // parts)
         return api.training.estimate_training(
             params,
             numbers,
@@ -163,17 +165,22 @@ class TrainDiffusion(api.Tool):
         own = [subject for subject in images.subjects if not subject.is_regularisation]
         api.training.require_samples(params.folder, len(own), MIN_IMAGES, "image")
         torch.manual_seed(ctx.seed)
-        base = _prepare_base_model(params, ctx)
+        settings = presets.resolve(params.kind, params)
+        base = _prepare_base_model(params, settings, ctx)
+        if base and base.adapter:
+            settings = settings.with_adapter(base.adapter)
         if base:
             yield from _warn_if_small(base, params.size)
         autoencoder = base.autoencoder if base else loader.load_autoencoder(ctx, params.vae)
-        numbers = DEFAULTS[params.kind].override(params)
-        numbers.note(ctx)
-        latents = yield from _encode_or_load(params, ctx, images, autoencoder, numbers.batch)
+        latents = yield from _encode_or_load(params, ctx, images, autoencoder, settings.batch)
+        steps_per_epoch = latents.batches_per_epoch / settings.options.accumulation
         if params.epochs and params.steps is None:
-            numbers = replace(numbers, steps=max(1, math.ceil(params.epochs * latents.batches_per_epoch)))
-        trainer = _build_trainer(params, ctx, latents, base, numbers)
-        trainer.steps_per_epoch = latents.batches_per_epoch
+            settings = replace(settings, steps=max(1, math.ceil(params.epochs * steps_per_epoch)))
+        settings.note(ctx)
+        if params.kind == "lora" and params.purpose != "none":
+            yield api.Notice(", ".join(f"{name}: {value}" for name, value in settings.describe().items()) + ".")
+        trainer = _build_trainer(params, ctx, latents, base, settings)
+        trainer.steps_per_epoch = steps_per_epoch
         trainer.prompts = preview_sheet.choose_prompts(params.prompts, own, latents.captions)
         sheet = PreviewSheet(autoencoder.vae, latents.square_side(params.size))
 
@@ -183,14 +190,14 @@ class TrainDiffusion(api.Tool):
                 yield api.Preview(sheet.render(components, trainer.prompts, ctx))
 
         def save_model(suffix: str) -> api.Trained:
-            return _save(trainer, params, ctx, images, autoencoder, base, suffix)
+            return _save(trainer, params, settings, ctx, images, autoencoder, base, suffix)
 
         yield from trainer.run(
             ctx,
             params,
             preview=preview,
             save_model=save_model,
-            memory_error=f"A batch of {numbers.batch} images needs more memory than there is.",
+            memory_error=f"A batch of {settings.batch} images needs more memory than there is.",
             save_every=CHECKPOINT_INTERVAL,
         )
         yield save_model("")
@@ -213,12 +220,18 @@ def _describe_reading(params: TrainDiffusion.Params) -> dataset.Reading:
     )
 
 
-def _prepare_base_model(params: TrainDiffusion.Params, ctx: api.Context) -> BaseModel | None:
+def _describe_captions(params: TrainDiffusion.Params) -> CaptionOptions:
+    return CaptionOptions(params.trigger, params.caption_dropout, params.shuffle_tags, params.keep_tokens)
+
+
+def _prepare_base_model(params: TrainDiffusion.Params, settings: Settings, ctx: api.Context) -> BaseModel | None:
     match params.kind:
         case "lora":
-            return lora.prepare_lora_training(ctx, params.model, params.rank, params.size)
+            return lora.prepare_lora_training(ctx, params.model, settings.adapter, params.size, params.start_from)
         case "full":
-            return base_model.prepare_full_training(ctx, params.model, params.size)
+            return base_model.prepare_full_training(
+                ctx, params.model, params.size, text_encoder=settings.trains_text_encoder
+            )
         case _:
             return None
 
@@ -265,7 +278,7 @@ def _encode_or_load(
         batch_size,
         ctx.seed,
         params.pair_share,
-        CaptionOptions(params.trigger, params.caption_dropout, params.shuffle_tags, params.keep_tokens),
+        _describe_captions(params),
         LossWeights(params.unmasked_weight, params.regularisation_weight),
         latent_dataset.choose_held_out(images.subjects, fraction),
     )
@@ -276,7 +289,7 @@ def _build_trainer(
     ctx: api.Context,
     latents: LatentDataset,
     base: BaseModel | None,
-    numbers: api.training.TrainingDefaults,
+    settings: Settings,
 ) -> Trainer:
     channels, side = latents.values[0].shape[0], latents.square_side(params.size)
     if base:
@@ -286,16 +299,15 @@ def _build_trainer(
         components = small_model.build_components(
             latents.list_vocabulary_texts(), size, channels, side, ctx.scratch / _TOKENIZER_FOLDER
         )
-    warm_up = min(200, numbers.steps // 10)
-    schedule = api.training.LearningRateSchedule(numbers.steps, numbers.learning_rate, warm_up=warm_up)
     return Trainer(
         components,
-        schedule,
+        settings.build_schedule(),
         latents.draw_batch,
         ctx.checkpoint_dir,
         seed=ctx.seed,
         ema=params.ema,
         device=ctx.device,
+        options=settings.options,
         held_out=latents.held_out_batches,
     )
 
@@ -303,6 +315,7 @@ def _build_trainer(
 def _save(
     trainer: Trainer,
     params: TrainDiffusion.Params,
+    settings: Settings,
     ctx: api.Context,
     images: LoadedImages,
     autoencoder: LoadedAutoencoder,
@@ -314,8 +327,9 @@ def _save(
     folder.mkdir(parents=True, exist_ok=True)
     is_lora = params.kind == "lora"
     starter = "" if is_lora else autoencoder.starter
+    tensors = lora_file.collect_tensors(trainer.ema_components, settings.adapter) if is_lora else {}
     if is_lora:
-        weight_count = lora.save_lora(trainer.ema_components, folder)
+        weight_count = sum(value.numel() for value in tensors.values() if value.ndim)
     else:
         weight_count = sum(value.numel() for value in trainer.ema.parameters())
         small_model.save_pipeline(trainer.ema_components, folder, None if starter else autoencoder.vae)
@@ -333,7 +347,14 @@ def _save(
         starter_autoencoder=starter,
         base=base.title if base else "",
         is_lora=is_lora,
+        settings=settings.describe(),
+        trigger=params.trigger,
     )
     model_card.build_card(summary).write(folder)
+    if is_lora:
+        metadata = lora_metadata.build_metadata(
+            settings, summary, images, _describe_captions(params), trainer.ema_components
+        )
+        lora_file.write(folder, tensors, metadata)
     notes = {"loss": round(trainer.state.loss, 4), "steps": trainer.state.step, "components": components}
     return api.Trained(folder, params.title + suffix, "lora" if is_lora else "diffusion", notes)

@@ -14,6 +14,7 @@ from ..checkpoints import diffusers_folder
 from ..models import loader
 from ..models.loader import LoadedAutoencoder
 from . import small_model
+from .adapter import AdapterOptions
 from .sdxl_components import SdxlComponents
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class BaseModel:
     autoencoder: LoadedAutoencoder
     title: str
     side: int
+    adapter: AdapterOptions | None = None
+    """The form of the LoRA that is trained."""
 
 
 def copy_base_model(
@@ -68,15 +71,15 @@ def copy_base_model(
     return BaseModel(components, autoencoder, model.title, model.size)
 
 
-def prepare_full_training(ctx: api.Context, choice: str, side: int) -> BaseModel:
-    """Load a model whose UNet and text encoder are trained, for images of `side` px.
+def prepare_full_training(ctx: api.Context, choice: str, side: int, *, text_encoder: bool = True) -> BaseModel:
+    """Load a model whose UNet, and perhaps text encoder, is trained, for images of `side` px.
 
     Raises BadInput for models other than those of Stable Diffusion with one text encoder.
     """
     requirement = "Fine-tuning supports Stable Diffusion 1 and 2 and models trained here"
     base = copy_base_model(ctx, choice, side, (SD_PIPELINE,), requirement)
-    for network in base.components.networks.values():
-        network.requires_grad_(True)
+    for name, network in base.components.networks.items():
+        network.requires_grad_(text_encoder or name == "unet")
     return base
 
 

@@ -10,7 +10,8 @@ import msgspec
 from studio import api
 
 from ..checkpoints import metadata
-from . import dataset, small_model
+from . import adapter, dataset, small_model
+from .adapter import AdapterOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,8 +51,10 @@ def _measure_new_model(width: str, side: int) -> api.training.NetworkCost:
     return api.training.NetworkCost(text.weights + unet.weights, text.activations + unet.activations)
 
 
-def measure_base_model(ctx: api.EstimateContext, choice: str, size: int, rank: int) -> api.training.NetworkCost | None:
-    """Return the cost of training a base model for one image, or a LoRA of it with a `rank` above 0.
+def measure_base_model(
+    ctx: api.EstimateContext, choice: str, size: int, options: AdapterOptions | None
+) -> api.training.NetworkCost | None:
+    """Return the cost of training a base model for one image, or an adapter of it. Text encoders are not counted.
 
     Returns None for a model that is not on this computer or cannot be trained.
     """
@@ -62,13 +65,13 @@ def measure_base_model(ctx: api.EstimateContext, choice: str, size: int, rank: i
     if found is None or not found.denoiser_config.get("cross_attention_dim"):
         return None
     config = msgspec.json.encode(found.denoiser_config).decode()
-    unet = _measure_unet(config, size // found.scale_factor, rank)
+    unet = _measure_unet(config, size // found.scale_factor, options)
     others = found.weight_count - found.denoiser_weight_count
     return api.training.NetworkCost(unet.weights, unet.activations, unet.frozen + 4 * others)
 
 
 @cache
-def _measure_unet(config: str, side: int, rank: int) -> api.training.NetworkCost:
+def _measure_unet(config: str, side: int, options: AdapterOptions | None) -> api.training.NetworkCost:
     import torch
     from diffusers import UNet2DConditionModel
 
@@ -76,13 +79,8 @@ def _measure_unet(config: str, side: int, rank: int) -> api.training.NetworkCost
 
     def build() -> nn.Module:
         unet: UNet2DConditionModel = UNet2DConditionModel.from_config(values)
-        if rank:
-            from peft import LoraConfig
-
-            from .lora import TARGET_MODULES
-
-            unet.requires_grad_(False)
-            unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGET_MODULES))
+        if options:
+            adapter.add_adapter("unet", unet, options)
         return cast("nn.Module", unet)
 
     def run(unet: Any) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from studio import api
 
@@ -24,6 +24,9 @@ class TrainingSummary:
     base: str = ""
     """Title of the model that was fine-tuned, or that the LoRA is for."""
     is_lora: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What the training was run with, in words."""
+    trigger: str = ""
 
 
 def build_card(summary: TrainingSummary) -> api.model_card.ModelCard:
@@ -34,7 +37,7 @@ def build_card(summary: TrainingSummary) -> api.model_card.ModelCard:
     return api.model_card.ModelCard(
         title=summary.title,
         summary=_describe(summary),
-        rows={**rows, "Image size": f"{summary.size} px", "Loss": f"{summary.state.loss:.3f}"},
+        rows={**summary.settings, **rows, "Image size": f"{summary.size} px", "Loss": f"{summary.state.loss:.3f}"},
         data=summary.image_counts,
         sections={"Preview prompts": "".join(f"- {api.model_card.escape(prompt)}\n" for prompt in summary.prompts)},
     )
@@ -43,6 +46,7 @@ def build_card(summary: TrainingSummary) -> api.model_card.ModelCard:
 def _describe(summary: TrainingSummary) -> str:
     if summary.is_lora:
         text = f"A LoRA for {summary.base}."
+        text += f" Its trigger word is {api.model_card.escape(summary.trigger)}." if summary.trigger.strip() else ""
     else:
         text = "A latent diffusion model (diffusers `StableDiffusionPipeline`)"
         text += f", fine-tuned from {summary.base}." if summary.base else "."

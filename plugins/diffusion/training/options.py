@@ -6,7 +6,25 @@ from typing import Literal
 
 from studio import api
 
-IMAGES_GROUP, CAPTIONS_GROUP = "Training images", "Captions"
+from .adapter import ADAPTER_LABELS, AdapterType
+from .optimizers import OPTIMIZER_LABELS, OptimizerName
+
+IMAGES_GROUP, CAPTIONS_GROUP, LORA_GROUP = "Training images", "Captions", "LoRA"
+OPTIMIZATION_GROUP, LOSS_GROUP = "Optimization", "Loss"
+LAYER_LABELS = ("Attention", "Attention + feed-forward", "Attention + convolutions")
+Purpose = Literal["none", "person", "style", "concept"]
+
+
+class PresetParams(api.Params):
+    """What a LoRA is for, and where it is trained."""
+
+    purpose: Purpose = api.param(
+        "none", title="LoRA preset", labels=("None", "A person or thing", "A style", "A concept")
+    )
+    """Values for the fields that are left empty. A person or thing: 1,500 steps, rank 16, text encoder. A style: 2,500
+    steps, rank 32, convolutions. A concept: 2,000 steps, rank 16, text encoder. All: alpha half the rank, min-SNR."""
+    card: Literal["big", "small"] = api.param("big", title="Graphics card", labels=("12 GB or more", "8 GB or less"))
+    """A small card computes each step in four parts with gradient checkpointing, which takes about a third longer."""
 
 
 class ImageParams(api.Params):
@@ -56,3 +74,110 @@ class CaptionParams(api.Params):
     """Changes the order of the tags, which are the parts of a caption between commas. For captions of many tags."""
     keep_tokens: int = api.param(1, ge=0, le=50, title="Keep tokens", advanced=True, group=CAPTIONS_GROUP)
     """Number of tags at the beginning that shuffling leaves in place, the trigger word among them. Usual is 1."""
+
+
+class AdapterParams(api.Params):
+    """The form of a LoRA."""
+
+    adapter: AdapterType = api.param("lora", title="LoRA type", labels=ADAPTER_LABELS, advanced=True, group=LORA_GROUP)
+    """DoRA learns lengths and directions apart, LoHa and LoKr are smaller for what they can learn. Every program reads
+    plain LoRAs."""
+    rank: int | None = api.param(None, ge=1, le=256, title="LoRA rank", advanced=True, group=LORA_GROUP)
+    """A higher rank can learn finer detail and needs more images. Usual are 4 to 32; empty means the preset's."""
+    alpha: float | None = api.param(None, ge=0.01, le=512, title="LoRA alpha", advanced=True, group=LORA_GROUP)
+    """The LoRA is scaled by alpha / rank. Usual are half the rank to the rank; empty means the preset's."""
+    dropout: float = api.param(0.0, ge=0, le=0.9, title="LoRA dropout", advanced=True, group=LORA_GROUP)
+    """Fraction of values that are left out at random, against memorising. Usual are 0 to 0.1."""
+    layers: Literal["preset", "attention", "blocks", "convolutions"] = api.param(
+        "preset",
+        title="LoRA layers",
+        labels=("Preset", *LAYER_LABELS),
+        advanced=True,
+        group=LORA_GROUP,
+    )
+    """Layers that are changed. Convolutions help with styles and textures, and make the file larger."""
+    text_encoder: Literal["preset", "on", "off"] = api.param(
+        "preset",
+        title="Train the text encoder",
+        labels=("Preset", "On", "Off"),
+        advanced=True,
+        group=LORA_GROUP,
+    )
+    """Learns the meaning of a new word faster, and forgets others faster. The preset trains it in fine-tuning alone."""
+    text_encoder_rate: float | None = api.param(
+        None, ge=1e-8, le=1.0, title="Text encoder learning rate", advanced=True, group=LORA_GROUP
+    )
+    """Usual is half the learning rate, which an empty field means."""
+    start_from: api.ModelChoice | None = api.param(
+        None, model="lora", title="Go on from a LoRA", advanced=True, group=LORA_GROUP
+    )
+    """Training begins with this LoRA, and keeps its type, rank, alpha and layers."""
+
+
+class OptimizationParams(api.Params):
+    """How the weights are changed."""
+
+    optimizer: OptimizerName = api.param("adamw", labels=OPTIMIZER_LABELS, advanced=True, group=OPTIMIZATION_GROUP)
+    """AdamW suits most. Adafactor and AdamW 8-bit need less memory, Lion a lower learning rate, and Prodigy finds the
+    learning rate itself."""
+    schedule: Literal["cosine", "linear", "constant"] = api.param(
+        "cosine",
+        title="Learning rate schedule",
+        labels=("Cosine", "Linear", "Constant"),
+        advanced=True,
+        group=OPTIMIZATION_GROUP,
+    )
+    """How the learning rate falls to 0 at the end; Constant keeps it."""
+    warm_up: float | None = api.param(None, ge=0, le=0.5, title="Warm-up", advanced=True, group=OPTIMIZATION_GROUP)
+    """Fraction of the steps in which the learning rate rises. Usual are 0 to 0.1; empty means 0.1, up to 200 steps."""
+    weight_decay: float = api.param(0.01, ge=0, le=1, title="Weight decay", advanced=True, group=OPTIMIZATION_GROUP)
+    """Pulls the weights towards 0. Usual are 0.01 to 0.1."""
+    accumulation: int | None = api.param(
+        None, ge=1, le=256, title="Gradient accumulation", advanced=True, group=OPTIMIZATION_GROUP
+    )
+    """Batches of one step, one after the other: a larger batch in the memory of a small one. Usual are 1 to 8."""
+    checkpointing: Literal["preset", "on", "off"] = api.param(
+        "preset",
+        title="Gradient checkpointing",
+        labels=("Preset", "On", "Off"),
+        advanced=True,
+        group=OPTIMIZATION_GROUP,
+    )
+    """Needs much less memory and about a third more time. The preset of a small card turns it on."""
+    precision: Literal["auto", "bfloat16", "float32"] = api.param(
+        "auto",
+        title="Precision",
+        labels=("Automatic", "Mixed (bfloat16)", "Full (float32)"),
+        advanced=True,
+        group=OPTIMIZATION_GROUP,
+    )
+    """Mixed precision computes in bfloat16 and keeps the weights in float32. Automatic uses it where it is faster."""
+
+
+class LossParams(api.Params):
+    """What is minimised."""
+
+    weighting: Literal["preset", "none", "min_snr", "debiased"] = api.param(
+        "preset",
+        title="Loss weighting",
+        labels=("Preset", "None", "Min-SNR", "Debiased estimation"),
+        advanced=True,
+        group=LOSS_GROUP,
+    )
+    """Min-SNR counts nearly clean images less and learns faster; debiased estimation counts noisy ones more."""
+    snr_gamma: float = api.param(5.0, ge=0.1, le=100, title="Min-SNR gamma", advanced=True, group=LOSS_GROUP)
+    """A lower value has a stronger effect. Usual are 1 to 5."""
+    noise_offset: float = api.param(0.0, ge=0, le=1, title="Noise offset", advanced=True, group=LOSS_GROUP)
+    """Lets a model learn darker and brighter images. Usual are 0 to 0.1."""
+
+
+class DiffusionTrainingParams(
+    LossParams,
+    OptimizationParams,
+    AdapterParams,
+    CaptionParams,
+    ImageParams,
+    api.training.TrainingParams,
+    PresetParams,
+):
+    """The parameters of a training, without those of its base model."""

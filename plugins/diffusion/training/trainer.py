@@ -76,7 +76,9 @@ class Trainer(api.training.Training):
         self.options = options or TrainerOptions()
         self.components = components
         self.network = components.network.to(device).train()
-        components.unet.to(memory_format=torch.channels_last)
+        # peft's DoRA of convolutions needs weights that are contiguous.
+        if not any("lora_magnitude_vector" in name for name, _ in components.unet.named_parameters()):
+            components.unet.to(memory_format=torch.channels_last)
         self.batches, self.seed, self.device, self.held_out = batches, seed, device, held_out
         self.ema_components = self._copy_trained() if ema else components
         self.ema = self.ema_components.network

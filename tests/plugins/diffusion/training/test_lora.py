@@ -15,6 +15,7 @@ from tqdm import tqdm
 from plugins.diffusion.tools.text_to_image import TextToImage
 from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import captions, dataset, lora, trainer
+from plugins.diffusion.training.adapter import AdapterOptions
 from plugins.diffusion.training.trainer import TrainerOptions
 from studio import api, testing
 
@@ -95,7 +96,7 @@ class ConstantNoiseTrainer(trainer.Trainer):
 
 def test_loss_falls(tmp_path: Path, xl: Path) -> None:
     torch.manual_seed(0)
-    base = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 8, 16)
+    base = lora.prepare_lora_training(testing.FakeContext(1), str(xl), AdapterOptions(), 16)
     batch = torch.ones(2, 4, 8, 8), ["a fox", ""], [(32, 64, 0, 16, 16, 16), None]
     numbers = api.training.LearningRateSchedule(steps=12, learning_rate=3e-2, warm_up=2)
     training = ConstantNoiseTrainer(
@@ -112,7 +113,7 @@ def test_loss_falls(tmp_path: Path, xl: Path) -> None:
 def test_conditioning_agrees_with_the_pipeline(xl: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
-    told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), 2, 32).components.conditioning(
+    told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), AdapterOptions(), 32).components.conditioning(
         ["a fox", ""], [(600, 800, 0, 5, 32, 32), None], "cpu"
     )
     pipe = StableDiffusionXLPipeline.from_pretrained(xl)
@@ -134,14 +135,16 @@ def test_frame_tells_the_crop(photos: Path) -> None:
 @pytest.mark.parametrize("family", ["instruct-pix2pix-xl", "lcm", "pixart-sigma"])
 def test_other_families_are_refused(family: str, tiny_model: Callable[[str], Path]) -> None:
     with pytest.raises(api.BadInput, match="LoRA training supports Stable Diffusion 1, 2 and XL"):
-        lora.prepare_lora_training(testing.FakeContext(1), str(tiny_model(family)), 2, 64)
+        lora.prepare_lora_training(testing.FakeContext(1), str(tiny_model(family)), AdapterOptions(), 64)
 
 
 def test_refiner_is_refused(tmp_path: Path) -> None:
     from tests.plugins.diffusion.fixtures import tiny
 
     with pytest.raises(api.BadInput, match="and refiner is none of these"):
-        lora.prepare_lora_training(testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), 2, 64)
+        lora.prepare_lora_training(
+            testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), AdapterOptions(), 64
+        )
 
 
 def test_small_images_emit_a_notice(photos: Path, tmp_path: Path, xl: Path) -> None:
