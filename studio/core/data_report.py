@@ -159,6 +159,11 @@ class DataReport(Struct, frozen=True, kw_only=True):
         counts = Counter(fault for _, file in self.list_files() if not file.is_excluded for fault in file.faults)
         return {fault: counts[fault] for fault in Fault if counts[fault]}
 
+    def find_common_faults(self) -> frozenset[Fault]:
+        """Return the faults that all of several usable files have, so that they single out none."""
+        usable = [file.faults for folder in self.folders for file in folder.usable]
+        return frozenset.intersection(*usable) if len(usable) > 1 else frozenset()
+
     def count_captions(self) -> dict[CaptionSource, int]:
         """Return the number of usable files by the source of their captions; empty where captions are not used."""
         counts = Counter(

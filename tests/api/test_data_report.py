@@ -95,6 +95,12 @@ def test_small_images_are_told_apart_from_those_that_cannot_be_used(folder: Path
     assert report.facts[0] == ("Sizes", "48 × 80 px to 96 × 96 px")
 
 
+def test_a_fault_of_all_files_singles_out_none(folder: Path) -> None:
+    save(folder / "blank.png", Image.new("RGB", (96, 96)))
+    assert inspect(folder, size=128).find_common_faults() == {Fault.SMALL}
+    assert inspect(folder, size=64).find_common_faults() == set()
+
+
 def test_blank_images_are_found_and_white_shapes_on_nothing_are_not(folder: Path) -> None:
     save(folder / "blank.png", Image.new("RGB", (96, 96), (20, 30, 40)))
     save(folder / "nothing.png", Image.new("RGBA", (96, 96)))

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.core.data_report import REPEATED, Fault, name_excluded
+from studio.core.data_report import REPEATED, DataReport, Fault, name_excluded
 from studio.core.untrusted_files import make_printable
 from studio.state.session import Session
 from studio.ui.data_check.caption_panel import CaptionPanel
@@ -39,6 +39,7 @@ class DataDialog(QDialog):
         self._session, self._check = session, session.data_check
         self._undo_index = session.undo.index()
         self._entries: list[Entry] = []
+        self._common: frozenset[Fault] = frozenset()
         self._filter = ALL
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowModality(Qt.WindowModality.WindowModal)
@@ -153,7 +154,8 @@ class DataDialog(QDialog):
         self._entries = [Entry(folder, file) for folder, file in report.list_files()] if report else []
         self.summary.setText(report.summary if report else self._check.sentence)
         refusal = f"The training cannot start: {report.refusal} {report.hint}" if report and report.refusal else ""
-        facts = " · ".join(f"{name}: {text}" for name, text in report.facts) if report else ""
+        self._common = report.find_common_faults() if report else frozenset()
+        facts = _describe_facts(report) if report else ""
         for label, text in (
             (self.refusal, refusal),
             (self.advice, report.advice if report else ""),
@@ -179,7 +181,7 @@ class DataDialog(QDialog):
         faults, is_excluded = entry.file.faults, self._is_excluded(entry)
         match name:
             case "Problems":
-                return bool(faults - {Fault.NO_CAPTION}) and not is_excluded
+                return bool(faults - self._common - {Fault.NO_CAPTION}) and not is_excluded
             case "Duplicates":
                 return bool(faults & REPEATED) and not is_excluded
             case "No caption":
@@ -226,6 +228,12 @@ class DataDialog(QDialog):
 
     def _update_undo(self) -> None:
         self.undo.setEnabled(self._session.undo.index() > self._undo_index)
+
+
+def _describe_facts(report: DataReport) -> str:
+    """Return the facts of a report and the numbers of files by fault, in one line."""
+    counts = [f"{count:,} {fault.label}" for fault, count in report.count_faults().items()]
+    return " · ".join([*(f"{name}: {text}" for name, text in report.facts), *counts])
 
 
 def _describe(entry: Entry) -> str:

@@ -99,6 +99,7 @@ def select(dialog: DataDialog, *chosen: str) -> None:
 def test_the_report_is_shown_and_filtered(dialog: DataDialog) -> None:
     assert dialog.summary.text() == "4 images, 3 usable."
     assert dialog.advice.text() == "3 images: too few."
+    assert dialog.facts.text() == "Sizes: 64 × 64 px · 1 cannot be read · 1 duplicate · 1 no caption"
     assert [chip.text() for chip in dialog.chips.values()] == [
         *("All (4)", "Problems (2)", "Duplicates (1)", "No caption (1)", "Excluded (0)"),
     ]
