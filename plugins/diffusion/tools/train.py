@@ -12,7 +12,7 @@ from typing import Literal
 from studio import api
 from studio.api import data_report
 
-from ..models import loader
+from ..models import libraries, loader
 from ..models.loader import LoadedAutoencoder
 from ..training import (
     base_model,
@@ -119,6 +119,7 @@ class TrainDiffusion(api.Tool):
         0.0001 with one, 1 for Prodigy."""
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
+        libraries.import_libraries()
         settings = presets.resolve(params.kind, params)
         parts = settings.options.accumulation
         numbers = replace(settings, batch=settings.batch * parts)
@@ -164,6 +165,7 @@ class TrainDiffusion(api.Tool):
             ctx.note("skipped", images.skipped)
         own = [subject for subject in images.subjects if not subject.is_regularisation]
         api.training.require_samples(params.folder, len(own), MIN_IMAGES, "image")
+        libraries.import_libraries()
         torch.manual_seed(ctx.seed)
         settings = presets.resolve(params.kind, params)
         base = _prepare_base_model(params, settings, ctx)
