@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_NOTE_LENGTH = 80
+_FIRST_TIMEOUT = 15.0
+"""Seconds that a job waits for the first estimate of its tool, with its imports."""
 _TIMEOUT = 0.2
 """Seconds that the end of a job waits for its estimate; only a shorter job has to wait."""
 
@@ -82,8 +84,15 @@ class Estimator:
             self._executor.submit(self._answer, request.tool)
 
     def estimate_job(self, tool: type[api.Tool], params: api.Params) -> Future[api.Estimate | None]:
-        """Estimate a job that begins now; a tool that has just answered the same request is not called again."""
-        return self._executor.submit(self._estimate_once, tool, params)
+        """Estimate a job that begins now; a tool that has just answered the same request is not called again.
+
+        Waits for the first estimate of a tool, which may import what the tool imports as well. A library that replaces
+        its own module while it is imported, such as diffusers, gives the other thread half a module.
+        """
+        pending = self._executor.submit(self._estimate_once, tool, params)
+        if tool.id not in self._last:
+            wait([pending], _FIRST_TIMEOUT)
+        return pending
 
     def job_timing(
         self, pending: Future[api.Estimate | None], seconds: float, fraction: float = 1.0

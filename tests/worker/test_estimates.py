@@ -15,6 +15,7 @@ from studio.core.messages import (
     FreeMemory,
     JobCancelled,
     JobFinished,
+    JobNotice,
     JobProgress,
     MemoryFreed,
     WorkMeasured,
@@ -88,9 +89,25 @@ class Silent(Paint):
         yield api.Text("done")
 
 
+class Slow(Paint):
+    """Estimates slowly."""
+
+    id = "paint.slow"
+    title = "Slow"
+    answered = False
+
+    def estimate(self, params, ctx):
+        sum(range(10_000_000))
+        Slow.answered = True
+
+    def run(self, params, ctx):
+        yield api.Notice(f"answered: {Slow.answered}")
+        yield api.Text("done")
+
+
 @api.hookimpl
 def studio_tools():
-    return [Paint, Measured, Silent]
+    return [Slow, Paint, Measured, Silent]
 '''
 
 
@@ -212,3 +229,10 @@ def test_a_downloaded_hub_model_is_its_folder(home: Home, monkeypatch: pytest.Mo
     assert context.dtype.itemsize == 4
     with pytest.raises(BadInput, match="There is no starter model named nobody"):
         context.starter("nobody")
+
+
+def test_a_job_begins_after_the_first_estimate_of_its_tool(worker: Worker) -> None:
+    """Both may import the same library, which must not happen on two threads at once."""
+    job = worker.start("paint.slow")
+    (notice,) = filter_messages(worker.wait_for_end(job), JobNotice)
+    assert notice.text == "answered: True"
