@@ -141,6 +141,8 @@ class DataDialog(QDialog):
         self.bar.show()
         for label in (self.refusal, self.advice, self.facts):
             label.hide()
+        self._entries = []
+        self._refresh()
         self._check.start()
 
     def _show_progress(self, done: int, total: int) -> None:
