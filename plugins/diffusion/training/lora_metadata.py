@@ -62,7 +62,6 @@ def build_metadata(
         "ss_lr_scheduler": settings.schedule,
         "ss_lr_warmup_steps": settings.build_schedule().warm_up,
         "ss_optimizer": _OPTIMIZERS[options.optimizer],
-        "ss_mixed_precision": {"float32": "no", "bfloat16": "bf16"}.get(options.precision, "bf16"),
         "ss_seed": summary.seed,
         "ss_resolution": f"({summary.size}, {summary.size})",
         "ss_enable_bucket": any(pixels.shape[0] != pixels.shape[1] for pixels in images.pixels),
@@ -81,6 +80,8 @@ def build_metadata(
         "modelspec.resolution": f"{summary.size}x{summary.size}",
         "modelspec.prediction_type": "v" if is_velocity else "epsilon",
     }
+    if options.precision != "auto":
+        values["ss_mixed_precision"] = "bf16" if options.precision == "bfloat16" else "no"
     if captions.trigger.strip():
         values["modelspec.trigger_phrase"] = " ".join(captions.trigger.split())
     return {name: value if isinstance(value, str) else str(value) for name, value in values.items()}

@@ -93,9 +93,9 @@ class Settings(api.training.TrainingDefaults):
         if self.trains_text_encoder:
             rows["Text encoder"] = f"learning rate {self.learning_rate * options.text_encoder_rate:g}"
         if options.objective.weighting == "min_snr":
-            rows["Loss"] = f"min-SNR γ {options.objective.gamma:g}"
+            rows["Loss weighting"] = f"min-SNR γ {options.objective.gamma:g}"
         elif options.objective.weighting == "debiased":
-            rows["Loss"] = "debiased estimation"
+            rows["Loss weighting"] = "debiased estimation"
         if options.objective.noise_offset:
             rows["Noise offset"] = f"{options.objective.noise_offset:g}"
         if options.checkpointing:

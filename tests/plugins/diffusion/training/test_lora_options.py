@@ -192,9 +192,9 @@ def test_missing_package_is_named(
 def test_presets_fill_what_is_empty_and_are_told(photos: Path, tmp_path: Path, sd: Path) -> None:
     values = {**TINY, "folder": photos, "model": str(sd), "rank": None, "batch": None, "learning_rate": None}
     made, events = run(tmp_path, **values, purpose="style", card="small", flips=False)
-    assert notices(events)[0] == (
+    assert next(text for text in notices(events) if text.startswith("Steps")) == (
         "Steps: 4, Batch size: 1 × 4, Learning rate: 0.0001, cosine, Optimizer: AdamW, Type: LoRA, Rank: 32, alpha 16, "
-        "Layers: Attention + convolutions, Loss: min-SNR γ 5, Gradient checkpointing: on."
+        "Layers: Attention + convolutions, Loss weighting: min-SNR γ 5, Gradient checkpointing: on."
     )
     card = (made.folder / "README.md").read_text("utf-8")
     assert "| Rank | 32, alpha 16 |" in card
