@@ -135,6 +135,9 @@ class TrainDiffusion(api.Tool):
             network = f"{cost.weights}+{cost.frozen}" if cost else ""
         if cost:
             cost = replace(cost, activations=cost.activations // parts)
+        automatic = replace(settings, steps=numbers.steps).describe_automatic(params)
+        if "steps" in automatic and count:
+            automatic["steps"] += f", {api.training.describe_epochs(numbers.steps * numbers.batch, count)}"
         return api.training.estimate_training(
             params,
             numbers,
@@ -142,7 +145,7 @@ class TrainDiffusion(api.Tool):
             rate=f"diffusion.train.{params.kind}.{network}.{params.size}",
             sample_size=params.size**2,
             samples=count,
-            notes={"folder": forecast.describe_data(params.kind, count)},
+            notes={"folder": forecast.describe_data(params.kind, count), **automatic},
         )
 
     def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:

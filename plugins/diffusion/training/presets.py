@@ -60,6 +60,26 @@ class Settings(api.training.TrainingDefaults):
         warm_up = min(200, self.steps // 10) if self.warm_up is None else round(self.warm_up * self.steps)
         return api.training.LearningRateSchedule(self.steps, self.learning_rate, self.schedule, warm_up)
 
+    def describe_automatic(self, params: DiffusionTrainingParams) -> dict[str, str]:
+        """Return the values that the fields have that were left empty or to the preset, in words by field."""
+        adapter, options = self.adapter, self.options
+        used = {
+            "steps": f"{self.steps:,}",
+            "batch": f"{self.batch}",
+            "learning_rate": f"{self.learning_rate:g}",
+            "accumulation": f"{options.accumulation}",
+            "checkpointing": "on" if options.checkpointing else "off",
+            "weighting": {"none": "none", "min_snr": "min-SNR", "debiased": "debiased"}[options.objective.weighting],
+            "text_encoder": "on" if self.trains_text_encoder else "off",
+        }
+        if self.kind == "lora":
+            used |= {
+                "rank": f"{adapter.rank}",
+                "alpha": f"{adapter.scale_alpha:g}",
+                "layers": LAYER_LABELS[get_args(Layers).index(adapter.layers)].lower(),
+            }
+        return {name: value for name, value in used.items() if getattr(params, name) in (None, "preset")}
+
     def note(self, ctx: api.Context) -> None:
         """Note what the fields that were left empty mean, for the model card."""
         adapter, options = self.adapter, self.options

@@ -5,7 +5,7 @@ stopping and the artist's changes during the training come with it.
 """
 
 from studio.api.training.best_weights import BestWeights
-from studio.api.training.forecast import NetworkCost, estimate_training, measure_network
+from studio.api.training.forecast import NetworkCost, describe_epochs, estimate_training, measure_network
 from studio.api.training.loop import LOSS_WINDOW, MAX_REWINDS, Training
 from studio.api.training.memory_saving import CHECKPOINTING, MicroBatches, checkpoint_modules, enable_checkpointing
 from studio.api.training.params import TrainingDefaults, TrainingParams, describe_shortage, require_samples
@@ -29,6 +29,7 @@ __all__ = [
     "TrainingState",
     "autocast",
     "checkpoint_modules",
+    "describe_epochs",
     "describe_shortage",
     "enable_checkpointing",
     "estimate_training",

@@ -246,3 +246,21 @@ def test_fine_tuning_keeps_the_text_encoder_when_asked(photos: Path, tmp_path: P
         return any(bool((value.half() != after[name]).any()) for name, value in before.items())
 
     assert (changed("unet"), changed("text_encoder")) == (True, False)
+
+
+def test_form_shows_the_values_of_the_preset_for_empty_fields(tmp_path: Path) -> None:
+    for number in range(10):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    values: dict[str, Any] = {"kind": "lora", "purpose": "style", "card": "small", "rank": 4, "model": "nobody/none"}
+    found = testing.estimate(TrainDiffusion, folder=tmp_path, **values)
+    assert found
+    notes = found.notes
+    assert notes["steps"] == "2,500, 1,000 epochs"
+    assert (notes["alpha"], notes["layers"], notes["batch"], notes["accumulation"]) == (
+        "2",
+        "attention + convolutions",
+        "1",
+        "4",
+    )
+    assert (notes["weighting"], notes["checkpointing"], notes["text_encoder"]) == ("min-SNR", "on", "off")
+    assert "rank" not in notes
