@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QPoint, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QMoveEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -20,11 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.export_include import Include
-from studio.core.job import Job, Lane
 from studio.core.messages import PreviewFrame
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.settings_offers import MODEL_SUFFIX, SETTINGS_SUFFIXES
-from studio.state.notices import Notice
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import MaskController
@@ -41,17 +39,10 @@ from studio.ui.window.menus import WindowActions, add_commands
 from studio.ui.window.notice_bar import NoticeBar
 from studio.ui.window.plugin_rail import PluginRail
 from studio.ui.window.status_bar import StatusBar
+from studio.ui.window.window_dialogs import WindowDialogs
 
 if TYPE_CHECKING:
-    from studio.state.jobs.generation import PathConsent
-    from studio.state.library.settings_reader import SettingsOffer
-    from studio.ui.dialogs.plugins_dialog import PluginsDialog
-    from studio.ui.dialogs.queue_popup import QueuePanel
-    from studio.ui.dialogs.settings_dialog import SettingsDialog
-    from studio.ui.dialogs.settings_offer_dialog import SettingsOfferDialog
     from studio.ui.history import HistoryPanel
-    from studio.ui.training import TrainingWindow
-    from studio.ui.window.command_palette import CommandPalette
 
 SIZE = QSize(1440, 900)
 TITLE_BAR = 40
@@ -113,7 +104,7 @@ class Window(QMainWindow):
             session.generation,
             session.worker_status,
             session.estimates,
-            self._form_services(),
+            self.form_services(),
             session.settings,
         )
         self.status = StatusBar(session)
@@ -121,12 +112,7 @@ class Window(QMainWindow):
         self.history_area = QWidget()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.commands = Commands(self)
-        self._palette: CommandPalette | None = None
-        self._queue_panel: QueuePanel | None = None
-        self._plugins_dialog: PluginsDialog | None = None
-        self._settings_dialog: SettingsDialog | None = None
-        self._trainings: dict[str, TrainingWindow] = {}
-        self._offer_dialog: SettingsOfferDialog | None = None
+        self.dialogs = WindowDialogs(self)
         self.history_panel: HistoryPanel | None = None
         self._creation: Creation | None = None
         self._was_painted = False
@@ -139,7 +125,7 @@ class Window(QMainWindow):
         self.central.show_for_tool()
         self.central.focus()
 
-    def _form_services(self) -> FormServices:
+    def form_services(self) -> FormServices:
         importer = self.session.importer
         return FormServices(
             thumbnails=self.thumbnails,
@@ -160,11 +146,11 @@ class Window(QMainWindow):
             canvas=self.canvas.commands.all,
             mask=self.canvas.mask_actions.all,
             open_files=self.open_files,
-            open_palette=self.open_palette,
-            open_queue=self.open_queue,
-            open_training=self.open_training,
-            open_plugins=self.open_plugins,
-            open_settings=self.open_settings,
+            open_palette=self.dialogs.open_palette,
+            open_queue=self.dialogs.open_queue,
+            open_training=self.dialogs.open_training,
+            open_plugins=self.dialogs.open_plugins,
+            open_settings=self.dialogs.open_settings,
             set_theme=self.set_theme,
             discard_variation=self.variations_strip.discard_chosen,
             close=self.close,
@@ -207,16 +193,17 @@ class Window(QMainWindow):
         session = self.session
         self.rail.chosen.connect(session.workspace.choose_plugin)
         self.rail.chosen.connect(lambda _: self.central.show_for_tool())
-        self.rail.more.connect(self.open_plugins)
+        self.rail.more.connect(self.dialogs.open_plugins)
         session.plugins.modelReset.connect(self._show_plugins)
         session.workspace.tool_changed.connect(self._mark_plugin)
         session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.router.preview_ready.connect(self._show_preview)
         session.show.connect(self._show_creation)
-        session.router.trained.connect(self._announce_model)
+        session.router.trained.connect(self.dialogs.announce_model)
         session.history.renamed.connect(self._on_renamed)
-        session.settings_offers.offered.connect(self._offer_settings)
-        session.generation.path_consent_required.connect(self._ask_for_paths)
+        self.dialogs.settings_used.connect(self._show_for_used_settings)
+        session.settings_offers.offered.connect(self.dialogs.offer_settings)
+        session.generation.path_consent_required.connect(self.dialogs.ask_for_paths)
         self.canvas.files_dropped.connect(session.settings_offers.open_files)
         self.canvas.image_dropped.connect(session.importer.import_image)
         self._connect_model_card()
@@ -224,10 +211,10 @@ class Window(QMainWindow):
         self.status.cancel.connect(session.cancel_running)
         session.cancel_question.connect(lambda jobs: ask_before_cancel(session, jobs, self))
         self.status.pause.connect(session.controls.pause)
-        self.tool_panel.check_requested.connect(self.open_data_check)
-        self.status.queue_requested.connect(self.open_queue)
-        self.status.training_requested.connect(self.open_training)
-        self.top.search.clicked.connect(self.open_palette)
+        self.tool_panel.check_requested.connect(self.dialogs.open_data_check)
+        self.status.queue_requested.connect(self.dialogs.open_queue)
+        self.status.training_requested.connect(self.dialogs.open_training)
+        self.top.search.clicked.connect(self.dialogs.open_palette)
         self.painted.connect(self._add_history)
         self.splitter.splitterMoved.connect(lambda *_: self._save_layout())
 
@@ -237,7 +224,7 @@ class Window(QMainWindow):
         card.can_train_further = uses.can_train_further
         card.use_chosen.connect(uses.use)
         card.train_further_requested.connect(uses.train_further)
-        card.training_requested.connect(self.open_training)
+        card.training_requested.connect(self.dialogs.open_training)
 
     def _add_history(self) -> None:
         """Build the history after the first paint, because it is slow to fill."""
@@ -257,7 +244,7 @@ class Window(QMainWindow):
         panel.use_as_input.connect(lambda creation: session.list_additions.put_images([creation.path]))
         panel.files_dropped.connect(session.settings_offers.open_files)
         panel.offer_settings.connect(session.settings_offers.offer_for)
-        panel.training_requested.connect(self.open_training)
+        panel.training_requested.connect(self.dialogs.open_training)
         layout = self.history_area.layout()
         assert layout is not None
         layout.addWidget(panel)
@@ -316,96 +303,10 @@ class Window(QMainWindow):
         if paths:
             self.session.settings_offers.open_files([Path(path) for path in paths])
 
-    def _offer_settings(self, offer: SettingsOffer) -> None:
-        """Ask which settings of another program to use. While the question is open, the next file is only imported."""
-        from studio.ui.dialogs.settings_offer_dialog import SettingsOfferDialog
-
-        offers = self.session.settings_offers
-        if self._offer_dialog is not None:
-            offers.import_only(offer)
-            return
-        dialog = self._offer_dialog = SettingsOfferDialog(offer, self)
-        dialog.used.connect(lambda names: offers.use(offer, names))
-        dialog.used.connect(lambda _: self._show_for_used_settings())
-        dialog.import_chosen.connect(lambda: offers.import_only(offer))
-        dialog.finished.connect(self._forget_offer_dialog)
-        dialog.open()
-
     def _show_for_used_settings(self) -> None:
         self.central.show_for_tool()
         if self.central.is_page:
             self.central.focus()
-
-    def _forget_offer_dialog(self) -> None:
-        if self._offer_dialog is not None:
-            self._offer_dialog.deleteLater()
-            self._offer_dialog = None
-
-    def open_palette(self) -> None:
-        from studio.ui.window.command_palette import CommandPalette
-
-        self._palette = self._palette or CommandPalette(self.commands, self)
-        left = (self.width() - self._palette.width()) // 2
-        self._palette.open_at(self.mapToGlobal(QPoint(left, TOP_BAR + 24)))
-
-    def _ask_for_paths(self, consent: PathConsent) -> None:
-        from studio.ui.dialogs.path_consent import ask_for_paths
-
-        ask_for_paths(self, consent)
-
-    def open_queue(self) -> None:
-        from studio.ui.dialogs.queue_popup import QueuePanel
-
-        if self._queue_panel is None:
-            self._queue_panel = QueuePanel(self.session, self)
-            self._queue_panel.training_requested.connect(self.open_training)
-        panel = self._queue_panel
-        corner = self.status.queue_button.mapToGlobal(QPoint(self.status.queue_button.width(), 0))
-        panel.move(corner - QPoint(panel.width(), panel.height() + 8))
-        panel.show()
-        panel.list.setFocus()
-
-    def open_data_check(self) -> None:
-        """Check the training data of the tool in the form."""
-        from studio.ui.data_check import DataDialog
-
-        DataDialog(self.session, self.thumbnails, self).open()
-
-    def open_training(self, of: Job | Creation | None = None) -> None:
-        """Show the training of a job or of a model, without either that of the first training in the queue."""
-        from studio.ui.training import TrainingWindow
-
-        of = of or next((job for job in self.session.queue.jobs() if job.lane is Lane.TRAINING), None)
-        if of is None:
-            self.session.notices.info("There is no training in the queue.")
-            return
-        shown = self._trainings.get(of.id)
-        if shown is None:
-            shown = self._trainings[of.id] = TrainingWindow(self.session, of, self)
-            shown.destroyed.connect(lambda _=None, id=of.id: self._trainings.pop(id, None))
-        shown.show()
-        shown.raise_()
-        shown.activateWindow()
-
-    def _announce_model(self, model: Creation) -> None:
-        self.session.notices.add(
-            Notice(f"{model.title} is trained.", action_label="Show training", action=lambda: self.open_training(model))
-        )
-
-    def open_plugins(self) -> None:
-        from studio.ui.dialogs.plugins_dialog import PluginsDialog
-
-        self._plugins_dialog = self._plugins_dialog or PluginsDialog(self.session, self)
-        self._plugins_dialog.show()
-        self._plugins_dialog.raise_()
-
-    def open_settings(self) -> None:
-        from studio.ui.dialogs.settings_dialog import SettingsDialog
-
-        if self._settings_dialog is None:
-            self._settings_dialog = SettingsDialog(self.session, self.set_theme, self._form_services(), self)
-        self._settings_dialog.show()
-        self._settings_dialog.raise_()
 
     def set_theme(self, name: str) -> None:
         from msgspec.structs import replace

@@ -51,7 +51,7 @@ def test_enter_uses_what_is_ticked(qtbot: QtBot, drawing_window: Window, tmp_pat
     assert dialog.all.checkState() is Qt.CheckState.PartiallyChecked
     with qtbot.waitSignal(window.session.show):
         qtbot.keyClick(dialog.ticks["negative_prompt"], Qt.Key.Key_Return)
-    assert window._offer_dialog is None
+    assert window.dialogs.offer_dialog is None
     workspace = window.session.workspace
     assert workspace.tool == FROM_PROMPT
     assert workspace.value("prompt") == "a <b>glass</b> lake & stones"

@@ -41,7 +41,7 @@ def job(window: Window, engine: FakeEngine, tmp_path: Path) -> Job:
 @pytest.fixture
 def training(qtbot: QtBot, window: Window, job: Job) -> TrainingWindow:
     qtbot.waitUntil(lambda: window.session.queue.job(job.id) is not None)
-    window.open_training(job)
+    window.dialogs.open_training(job)
     (shown,) = window.findChildren(TrainingWindow)
     qtbot.waitUntil(lambda: bool(shown.plots))
     return shown
@@ -92,7 +92,7 @@ def test_a_pinned_preview_stays_beside_others(training: TrainingWindow) -> None:
 def test_event_files_of_tensorboard_are_written(qtbot: QtBot, training: TrainingWindow, tmp_path: Path) -> None:
     training.export_events(tmp_path / "events")
     notices = training._session.notices
-    qtbot.waitUntil(lambda: any("tensorboard --logdir" in notice.text for notice in notices.items))
+    qtbot.waitUntil(lambda: any("tensorboard --logdir" in notice.text for notice in notices.items), timeout=30_000)
     assert len([*(tmp_path / "events").iterdir()]) == 1
 
 
@@ -171,9 +171,9 @@ def test_every_cancel_of_a_long_training_asks_and_can_finish_it(
     box = window.findChildren(QMessageBox)[-1]
     next(button for button in box.buttons() if button.text() == "Finish now").click()
     assert record.read_changes().finish
-    window.open_queue()
-    assert window._queue_panel is not None
-    window._queue_panel.cancel_all.click()
+    window.dialogs.open_queue()
+    assert window.dialogs.queue_panel is not None
+    window.dialogs.queue_panel.cancel_all.click()
     box = window.findChildren(QMessageBox)[-1]
     next(button for button in box.buttons() if button.text() == "Cancel training").click()
     qtbot.waitUntil(lambda: ("cancel", job.id) in engine.calls)
@@ -190,13 +190,13 @@ def test_a_training_of_less_than_a_minute_is_cancelled_at_once(
 
 def test_the_queue_and_the_menu_open_the_training(qtbot: QtBot, window: Window, job: Job) -> None:
     qtbot.waitUntil(lambda: window.session.queue.job(job.id) is not None)
-    window.open_queue()
-    panel = window._queue_panel
+    window.dialogs.open_queue()
+    panel = window.dialogs.queue_panel
     assert panel is not None
     (row,) = [row for row in panel.rows() if row.job.id == job.id]
     row.training_requested.emit(job)
     assert len(window.findChildren(TrainingWindow)) == 1
-    window.open_training()
+    window.dialogs.open_training()
     assert len(window.findChildren(TrainingWindow)) == 1
     assert not panel.isVisible()
 
@@ -230,7 +230,7 @@ def test_a_model_shows_its_training_after_the_end(
     folder = tmp_path / "model"
     engine.training_record(job.id).copy_to(folder / "training")
     creation = make_creation(folder, 5, CreationKind.MODEL)
-    window.open_training(creation)
+    window.dialogs.open_training(creation)
     (shown,) = window.findChildren(TrainingWindow)
     qtbot.waitUntil(lambda: bool(shown.plots))
     assert not shown.controls.isVisible()
@@ -259,7 +259,7 @@ def test_the_status_bar_and_a_notice_open_the_training(
 
 
 def test_without_a_training_a_notice_says_so(qtbot: QtBot, window: Window) -> None:
-    window.open_training()
+    window.dialogs.open_training()
     assert window.findChildren(TrainingWindow) == []
 
 

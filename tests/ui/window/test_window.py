@@ -256,8 +256,8 @@ def test_a_drop_on_the_tool_panel_is_an_input_and_elsewhere_is_opened(
 
 
 def test_the_palette_finds_commands_and_tools(qtbot: QtBot, window: Window) -> None:
-    window.open_palette()
-    palette = window._palette
+    window.dialogs.open_palette()
+    palette = window.dialogs.palette
     assert isinstance(palette, CommandPalette)
     qtbot.keyClicks(palette.search, "story write")
     assert palette._matches.rowCount() == 1
@@ -278,7 +278,7 @@ def test_the_queue_is_reordered_paused_and_cleared(
 ) -> None:
     jobs = generate(qtbot, window, picture, count=3)
     qtbot.keyClick(window, Qt.Key.Key_J, CTRL)
-    panel = window._queue_panel
+    panel = window.dialogs.queue_panel
     assert isinstance(panel, QueuePanel)
     qtbot.waitUntil(lambda: len(panel.rows()) == 3)
     panel.list.setCurrentRow(2)
@@ -298,8 +298,8 @@ def test_the_queue_is_reordered_paused_and_cleared(
 
 def test_a_failed_plugin_is_shown_with_its_reason(qtbot: QtBot, window: Window, engine: FakeEngine) -> None:
     assert window.rail.plugins_button.badge
-    window.open_plugins()
-    dialog = window._plugins_dialog
+    window.dialogs.open_plugins()
+    dialog = window.dialogs.plugins_dialog
     assert isinstance(dialog, PluginsDialog)
     first = dialog.cards()[0]
     assert first.plugin == BROKEN
@@ -329,9 +329,9 @@ def test_every_widget_that_takes_the_focus_has_a_name(qtbot: QtBot, window: Wind
     for tool in window.session.workspace.catalogue.tools:
         window.session.workspace.choose(tool)
         assert list_unnamed_widgets(window) == []
-    window.open_plugins()
-    window.open_queue()
-    window.open_palette()
+    window.dialogs.open_plugins()
+    window.dialogs.open_queue()
+    window.dialogs.open_palette()
     assert list_unnamed_widgets(window) == []
 
 
