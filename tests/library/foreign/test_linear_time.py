@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,7 @@ HOSTILE_XML = [
 def _seconds(read: Callable[[], object]) -> float:
     times = []
     for _ in range(3):
+        gc.collect()  # so that what other tests left is not collected meanwhile
         began = time.process_time()
         read()
         times.append(time.process_time() - began)
@@ -37,9 +39,15 @@ def _seconds(read: Callable[[], object]) -> float:
 
 
 def is_linear(read: Callable[[int], object]) -> bool:
-    """Compare a text with one of twice its length, generously: a quadratic reader takes four times as long."""
-    short, long = (_seconds(partial(read, length)) for length in (LENGTH, 2 * LENGTH))
-    return long < FLOOR or long < 3.2 * short
+    """Compare a text with one of twice its length, generously: a quadratic reader takes four times as long.
+
+    It is tried again where a busy machine may have disturbed it.
+    """
+    for _ in range(3):
+        short, long = (_seconds(partial(read, length)) for length in (LENGTH, 2 * LENGTH))
+        if long < FLOOR or long < 3.2 * short:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("shape", HOSTILE)
