@@ -1,4 +1,4 @@
-"""Numbers and devices as people write them: memory, file sizes, durations, grouped digits."""
+"""Numbers, devices and kinds of models as people write them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from studio.core.descriptor import DeviceReport
 _MEMORY_UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"), (1, "bytes"))
 _SIZE_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "KB"), (1, "bytes"))
 _DEVICE_KINDS = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
+_MODEL_KINDS = {"lora": "LoRA", "controlnet": "ControlNet", "ip-adapter": "IP-Adapter"}
+"""Kinds of models whose names have capitals inside."""
 
 
 def format_memory(count: int) -> str:
@@ -57,3 +59,8 @@ def describe_device(device: DeviceReport) -> str:
 
 def _largest_unit(count: int, units: Sequence[tuple[int, str]]) -> tuple[int, str]:
     return next(((size, unit) for size, unit in units if count >= size), units[-1])
+
+
+def describe_model_kind(kind: str) -> str:
+    """Return the kind of a model in words, such as "LoRA" for ``lora``."""
+    return _MODEL_KINDS.get(kind) or kind.replace("-", " ").capitalize()

@@ -38,3 +38,10 @@ def test_durations_and_grouped_digits() -> None:
 def test_a_device_is_named_by_kind_and_model() -> None:
     assert humanize.describe_device(DeviceReport(kind="cuda", name="NVIDIA H200")) == "GPU · NVIDIA H200"
     assert humanize.describe_device(DeviceReport(kind="cpu", name="CPU")) == "CPU"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("lora", "LoRA"), ("ip-adapter", "IP-Adapter"), ("masked-language", "Masked language")]
+)
+def test_kinds_of_models_are_named(kind: str, words: str) -> None:
+    assert humanize.describe_model_kind(kind) == words

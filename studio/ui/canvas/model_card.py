@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayo
 
 from studio.core import edited_json, training_record
 from studio.core.errors import BadInput
-from studio.core.humanize import group_digits
+from studio.core.humanize import describe_model_kind, group_digits
 from studio.core.licences import describe_licence
 from studio.core.untrusted_files import open_file, read_or_else
 from studio.library.creation import Creation, find_tile_image
@@ -160,7 +160,7 @@ def read_card(path: Path) -> Card:
     size = sum(file.stat().st_size for file in files)
     kind = str(about.get("kind") or "model")
     details = [
-        kind.replace("-", " ").capitalize(),
+        describe_model_kind(kind),
         QLocale.c().formattedDataSize(size, 1, QLocale.DataSizeFormat.DataSizeSIFormat),
     ]
     if len(files) > 1:

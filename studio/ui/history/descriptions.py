@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QDateTime, QLocale, Qt
 
-from studio.core.humanize import format_duration, format_size, group_digits
+from studio.core.humanize import describe_model_kind, format_duration, format_size, group_digits
 from studio.library.creation import Creation, CreationKind
 
 ToolTitle = Callable[[str], str]
@@ -30,7 +30,7 @@ def describe_creation(creation: Creation, tool_title: ToolTitle = title_from_too
     """Return short facts about a creation: tool, size, seed and date."""
     facts = ["Imported" if creation.tool == "import" else tool_title(creation.tool)]
     if creation.kind is CreationKind.MODEL and creation.model_kind:
-        facts.append(creation.model_kind.replace("-", " ").capitalize())
+        facts.append(describe_model_kind(creation.model_kind))
     if creation.width and creation.height:
         facts.append(f"{creation.width} × {creation.height}")
     if creation.duration:
