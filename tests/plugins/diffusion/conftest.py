@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers.utils import logging as diffusers_logging
+from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from tests.plugins.diffusion.fixtures import (
@@ -55,6 +56,13 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "wuerstchen": tiny_kandinsky.wuerstchen,
     "cascade": tiny_kandinsky.cascade,
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_progress_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevent the thread that progress bars start, even disabled ones."""
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)
+
 
 INPAINTERS: dict[str, Callable[[Path], Path]] = {
     "kandinsky-inpainting": tiny_kandinsky.kandinsky21_inpainting,

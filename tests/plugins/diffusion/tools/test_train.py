@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
 from plugins.diffusion.tools import train
 from plugins.diffusion.tools.train import TrainDiffusion
@@ -21,12 +20,6 @@ from studio.core import paths
 from studio.core.data_report import CaptionSource
 
 TINY: dict[str, Any] = {"size": 64, "width": "tiny", "batch": 2, "steps": 4, "preview_every": 4, "pairs": 6}
-
-
-@pytest.fixture(autouse=True)
-def _no_progress_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevent the thread that progress bars start, even disabled ones."""
-    monkeypatch.setattr(tqdm, "monitor_interval", 0)
 
 
 @pytest.fixture

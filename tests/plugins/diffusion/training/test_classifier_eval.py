@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tqdm import tqdm
 
 from plugins.diffusion.tools import evaluate
 from plugins.diffusion.tools.evaluate import EvaluateDiffusion
@@ -27,12 +26,6 @@ def make_images() -> dataset.LoadedImages:
         subjects.append(Subject(Path(f"{word}.png"), word, style="noto"))
         pixels.append(made)
     return dataset.LoadedImages(subjects, pixels)
-
-
-@pytest.fixture(autouse=True)
-def _no_progress_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevent the thread that progress bars start, even disabled ones."""
-    monkeypatch.setattr(tqdm, "monitor_interval", 0)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from plugins.diffusion.tools.text_to_image import TextToImage
 from plugins.diffusion.tools.train import TrainDiffusion
@@ -30,12 +29,6 @@ TINY: dict[str, Any] = {
     "prompts": ["fox"],
     "flips": False,
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_progress_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevent the thread that progress bars start, even disabled ones."""
-    monkeypatch.setattr(tqdm, "monitor_interval", 0)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tqdm import tqdm
 
 from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import presets
@@ -26,12 +25,6 @@ TINY: dict[str, Any] = {
     "prompts": ["fox"],
     "learning_rate": 0.01,
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_progress_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevent the thread that progress bars start, even disabled ones."""
-    monkeypatch.setattr(tqdm, "monitor_interval", 0)
 
 
 @pytest.fixture(scope="module")
