@@ -6,7 +6,6 @@ Files are downloaded by HTTP Range requests into a hidden folder of the artist's
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -20,6 +19,7 @@ from typing import Any, TypeAlias
 from studio.api.context import Context
 from studio.api.events import Notice, Progress
 from studio.core.errors import BadInput
+from studio.core.files import is_disk_full
 from studio.core.humanize import format_size
 from studio.core.licences import describe_licence
 
@@ -275,6 +275,5 @@ def _translate_errors(name: str) -> Iterator[None]:
             "Check the connection, or choose a folder.",
         ) from error
     except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if is_full else error.strerror or str(error)
+        reason = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
         raise BadInput(f"{name} cannot be saved: {reason}.", "Free some space and run it again.") from error
