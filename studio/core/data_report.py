@@ -1,4 +1,4 @@
-"""What an inspection of training data found: a plain value that the window and the command line show."""
+"""Describes what an inspection of training data found, as a plain value that window and command line show."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class LoraTag:
     weight: float = 1.0
     text_encoder_weight: float | None = None
     problem: str = ""
-    """What is wrong with its weights; empty if nothing is."""
+    """Sentence about damage in its weights; empty if there is none."""
 
 
 def collect_loras(ctx: api.Context, prompt: str, choices: Sequence[str], weights: Sequence[float]) -> list[Lora]:

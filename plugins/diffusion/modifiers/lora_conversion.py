@@ -27,7 +27,7 @@ _MAX_HALF_INTEGER = 2048
 
 @dataclass(frozen=True)
 class Conversion:
-    """What diffusers can load of a file: the tensors, and the modules of the file that find no place."""
+    """Holds the tensors of a file that diffusers can load, and names the modules that find no place."""
 
     tensors: Mapping[str, Tensor]
     homeless: tuple[str, ...]

@@ -57,7 +57,7 @@ ADVICE = {
         data_report.Advice(None, "a good number for a LoRA.", is_scarce=False),
     ),
 }
-"""What to expect of a number of images, by type of training."""
+"""Advice on a number of images, by type of training."""
 _TOKENIZER_FOLDER = "vocabulary"
 
 

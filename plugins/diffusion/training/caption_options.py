@@ -1,4 +1,4 @@
-"""What is done with the caption of a training image each time that it is used."""
+"""Applies trigger word, dropout and tag shuffling to the caption of a training image, each time that it is used."""
 
 from __future__ import annotations
 

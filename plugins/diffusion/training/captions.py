@@ -64,7 +64,7 @@ class Subject:
     frame: tuple[int, int, int, int, int, int] | None = None
     """Height and width in pixels, the top and left of the crop after scaling, and the crop's height and width."""
     repeats: int = 1
-    """How often it is used in an epoch."""
+    """Number of times that it is used in an epoch."""
     is_regularisation: bool = False
     """Whether it shows what the network must not forget, rather than something new."""
 

@@ -70,7 +70,7 @@ class LoadedImages:
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read: at `size` px, their middle squares or in buckets, and with which masks."""
+    """Sets the `size` in px of images that are read, their middle squares or buckets, and their masks."""
 
     size: int
     buckets: bool = False

@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much the parts of the training data count."""
+    """Weights the parts of the training data in the loss."""
 
     unmasked: float = 0.1
     """Weight of the area outside of a mask, whose inside has 1."""

@@ -25,7 +25,7 @@ class TrainingSummary:
     """Title of the model that was fine-tuned, or that the LoRA is for."""
     is_lora: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What the training was run with, in words."""
+    """Names and values of the training's options, in words."""
     trigger: str = ""
 
 

@@ -1,4 +1,4 @@
-"""What a UNet is trained to predict, and how much each noise level counts."""
+"""Computes what a UNet is trained to predict, and weights the noise levels in the loss."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Purpose = Literal["none", "person", "style", "concept"]
 
 
 class PresetParams(api.Params):
-    """What a LoRA is for, and where it is trained."""
+    """Options of a preset: the purpose of a LoRA, and the card that trains it."""
 
     purpose: Purpose = api.param(
         "none", title="LoRA preset", labels=("None", "A person or thing", "A style", "A concept")
@@ -28,7 +28,7 @@ class PresetParams(api.Params):
 
 
 class ImageParams(api.Params):
-    """How the training images are read, and how often each is used."""
+    """Options for reading the training images, and for the use of each."""
 
     image_shape: Literal["square", "buckets"] = api.param(
         "square", title="Image shape", labels=("Square crop", "Aspect-ratio buckets"), advanced=True, group=IMAGES_GROUP
@@ -49,7 +49,7 @@ class ImageParams(api.Params):
     mask_folder: api.FolderInput | None = api.param(None, title="Folder of masks", advanced=True, group=IMAGES_GROUP)
     """Masks with the names of the training images; used where Masks is From a folder."""
     unmasked_weight: api.Unit = api.param(0.1, title="Weight outside of masks", advanced=True, group=IMAGES_GROUP)
-    """How much the rest of a masked image counts. Usual are 0 % to 20 %."""
+    """Weight of the rest of a masked image. Usual are 0 % to 20 %."""
     regularisation: api.FolderInput | None = api.param(
         None, title="Regularisation images", advanced=True, group=IMAGES_GROUP
     )
@@ -57,14 +57,14 @@ class ImageParams(api.Params):
     regularisation_weight: float = api.param(
         1.0, ge=0, le=10, title="Regularisation weight", advanced=True, group=IMAGES_GROUP
     )
-    """How much a regularisation image counts. Usual are 0.3 to 1."""
+    """Weight of a regularisation image. Usual are 0.3 to 1."""
     held_out: float | None = api.param(None, ge=0, le=0.5, title="Held-out fraction", advanced=True, group=IMAGES_GROUP)
     """Fraction of images that are kept for the held-out loss, which early stopping follows. Leave it empty for a tenth
     with early stopping, and none without."""
 
 
 class CaptionParams(api.Params):
-    """What is done with the captions."""
+    """Options that change the captions."""
 
     trigger: str = api.param("", title="Trigger word")
     """A word that calls what a LoRA has learned, such as `ohwx fox`. It is put in front of captions without it."""
@@ -115,7 +115,7 @@ class AdapterParams(api.Params):
 
 
 class OptimizationParams(api.Params):
-    """How the weights are changed."""
+    """Options of the optimizer."""
 
     optimizer: OptimizerName = api.param("adamw", labels=OPTIMIZER_LABELS, advanced=True, group=OPTIMIZATION_GROUP)
     """AdamW suits most. Adafactor and AdamW 8-bit need less memory, Lion a lower learning rate, and Prodigy finds the
@@ -127,7 +127,7 @@ class OptimizationParams(api.Params):
         advanced=True,
         group=OPTIMIZATION_GROUP,
     )
-    """How the learning rate falls to 0 at the end; Constant keeps it."""
+    """Shape in which the learning rate falls to 0; Constant keeps it."""
     warm_up: float | None = api.param(None, ge=0, le=0.5, title="Warm-up", advanced=True, group=OPTIMIZATION_GROUP)
     """Fraction of the steps in which the learning rate rises. Usual are 0 to 0.1; empty means 0.1, up to 200 steps."""
     weight_decay: float = api.param(0.01, ge=0, le=1, title="Weight decay", advanced=True, group=OPTIMIZATION_GROUP)
@@ -155,7 +155,7 @@ class OptimizationParams(api.Params):
 
 
 class LossParams(api.Params):
-    """What is minimised."""
+    """Options of the loss."""
 
     weighting: Literal["preset", "none", "min_snr", "debiased"] = api.param(
         "preset",

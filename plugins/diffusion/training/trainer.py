@@ -34,7 +34,7 @@ HELD_OUT_LOSS = "held-out loss"
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """How the weights are trained."""
+    """Settings of the optimizer and the loss."""
 
     objective: Objective = field(default_factory=Objective)
     optimizer: OptimizerName = "adamw"

@@ -67,7 +67,7 @@ ADVICE = {
         data_report.Advice(None, "enough for a LoRA.", is_scarce=False),
     ),
 }
-"""What to expect of a number of characters, by type of training."""
+"""Advice on a number of characters, by type of training."""
 
 
 class ModelInputs(api.Params):
@@ -212,7 +212,7 @@ class WriterTrain(api.Tool):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a model was trained with, for saving it."""
+    """Holds the data and the tokenizer of a training, for saving its model."""
 
     corpus: Corpus
     streams: TokenStreams

@@ -30,7 +30,7 @@ TOLD_WHEN_READ = UNUSABLE | {Fault.DAMAGED}
 
 @dataclass(frozen=True)
 class Advice:
-    """What to expect of less than `below` samples (None: of any number). It is a warning if `is_scarce`."""
+    """Says what to expect of less than `below` samples (None: of any number). It is a warning if `is_scarce`."""
 
     below: int | None
     text: str

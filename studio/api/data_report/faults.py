@@ -23,7 +23,7 @@ _SENTENCES: dict[Fault, tuple[str, str]] = {
     Fault.SHAPE: ("is long and narrow", "are long and narrow"),
     Fault.DAMAGED: ("has lost characters", "have lost characters"),
 }
-"""What is said of one file and of several, by fault."""
+"""Sentences about one file and about several, by fault."""
 
 
 def describe_faults(report: DataReport, size: int = 0) -> Iterator[Finding]:
