@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from studio import api
 
 from ..checkpoints import lora_names, probe
+from ..checkpoints import textual_inversion_file as inversion_file
+from ..checkpoints.textual_inversion_file import PAIR, Source
+from ..models import placeholder_tokens
 from ..models.model import Model
 from . import lora
 
@@ -23,26 +25,8 @@ if TYPE_CHECKING:
 
 _MENTION = r"<embedding:([^<>:]+)>|\bembedding:([^\s,:()\[\]<>|]+)"
 _PICKLE_SUFFIXES = (".pt", ".bin")
-_ENCODERS = (("tokenizer", "text_encoder", "clip_l"), ("tokenizer_2", "text_encoder_2", "clip_g"))
+_ENCODERS = (("tokenizer", "text_encoder", PAIR[0]), ("tokenizer_2", "text_encoder_2", PAIR[1]))
 """Tokenizer, text encoder, and the name of its vectors in a file for two encoders."""
-_FAMILY_BY_WIDTHS = {
-    (768,): "Stable Diffusion 1",
-    (1024,): "Stable Diffusion 2",
-    (768, 1280): "Stable Diffusion XL",
-    (1280,): "the refiner of Stable Diffusion XL",
-}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the vectors of a textual inversion are: a file of its own, or a LoRA that holds them under `word`."""
-
-    path: Path
-    word: str = ""
-
-    @property
-    def title(self) -> str:
-        return f"{self.word} in {self.path.name}" if self.word else self.path.name
 
 
 @dataclass(frozen=True)
@@ -78,22 +62,22 @@ def resolve_prompts(ctx: api.Context, model: Model, pipe: DiffusionPipeline, par
     }
     inversions: dict[Source, TextualInversion] = {}
 
-    def placeholder_tokens(source: Source) -> str:
+    def insert_tokens(source: Source) -> str:
         if source not in inversions:
             count = _count_vectors(source, model, pipe)
-            tokens = tuple(f"<|word-{len(inversions)}-{number}|>" for number in range(count))
+            tokens = placeholder_tokens.name_tokens(len(inversions), count)
             inversions[source] = TextualInversion(source, tokens)
         return " ".join(inversions[source].tokens)
 
     def replace_mention(match: re.Match[str]) -> str:
         name = Path((match[1] or match[2] or match[0]).strip().rstrip(".;!?")).name
         source = known.get(name.removesuffix(".safetensors").lower())
-        return placeholder_tokens(source or Source(_find_file(ctx, name)))
+        return insert_tokens(source or Source(_find_file(ctx, name)))
 
     pattern = "|".join([_MENTION, *([_names_pattern(known)] if known else [])])
     prompt, negative_prompt = (re.sub(pattern, replace_mention, text, flags=re.IGNORECASE) for text in prompts)
     for source in [source for source in chosen if source not in inversions]:
-        prompt = f"{prompt}, {placeholder_tokens(source)}" if prompt.strip() else placeholder_tokens(source)
+        prompt = f"{prompt}, {insert_tokens(source)}" if prompt.strip() else insert_tokens(source)
     return ResolvedPrompts(prompt, negative_prompt, tuple(inversions.values()))
 
 
@@ -126,7 +110,9 @@ def apply(ctx: api.Context, model: Model, pipe: DiffusionPipeline, params: Any) 
     with ExitStack() as added:
         for tokenizer, encoder, key in _ENCODERS:
             if inversions and getattr(pipe, encoder, None) is not None:
-                vectors = {inversion.tokens: _read_vectors(inversion.source, key) for inversion in inversions}
+                vectors = {
+                    inversion.tokens: inversion_file.read_vectors(inversion.source, key) for inversion in inversions
+                }
                 added.enter_context(_add_tokens(pipe, tokenizer, getattr(pipe, encoder), vectors))
         yield {}
 
@@ -137,13 +123,10 @@ def _add_tokens(
 ) -> Iterator[None]:
     """Add tokens to a copy of the tokenizer, and their vectors to the embedding's output. No weight is changed."""
     import torch
-    from transformers import AddedToken
 
     own_tokenizer = getattr(pipe, name)
-    tokenizer = copy.deepcopy(own_tokenizer)
     tokens = [token for group in vectors for token in group]
-    tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in tokens], special_tokens=True)
-    first_id = min(tokenizer.convert_tokens_to_ids(tokens))
+    tokenizer, first_id = placeholder_tokens.extend_tokenizer(own_tokenizer, tokens)
     rows = torch.cat(list(vectors.values()))
     last_ids: list[Tensor] = []
 
@@ -191,14 +174,10 @@ def _count_vectors(source: Source, model: Model, pipe: DiffusionPipeline) -> int
         raise api.BadInput(
             f"{model.family.title} does not support textual inversions.", "Remove them, or choose another model."
         )
-    shapes = _read_shapes(source)
+    shapes = inversion_file.read_shapes(source)
     if _fits(shapes, pipe):
-        return _row_count(next(iter(shapes.values())))
-    file_widths = tuple(shapes[name][-1] for name in sorted(shapes, reverse=True))
-    raise api.BadInput(
-        f"{source.title} is made for {_describe_widths(file_widths)}, and {model.title} is {_describe_widths(widths)}.",
-        "Choose a textual inversion of the same family.",
-    )
+        return inversion_file.count_rows(next(iter(shapes.values())))
+    raise inversion_file.describe_mismatch(source, shapes, model.title, widths)
 
 
 def _fits(shapes: probe.Shapes, pipe: DiffusionPipeline) -> bool:
@@ -207,45 +186,8 @@ def _fits(shapes: probe.Shapes, pipe: DiffusionPipeline) -> bool:
     if not hasattr(pipe, "text_encoder_2"):
         keys = list(shapes) if len(shapes) == 1 else []
     vectors = [shapes[key] for key in keys if key in shapes]
-    has_equal_rows = len({_row_count(shape) for shape in vectors}) == 1
+    has_equal_rows = len({inversion_file.count_rows(shape) for shape in vectors}) == 1
     return has_equal_rows and tuple(shape[-1] for shape in vectors) == _encoder_widths(pipe)
-
-
-def _describe_widths(widths: Sequence[int]) -> str:
-    numbers = " and ".join(map(str, widths))
-    return f"{_FAMILY_BY_WIDTHS.get(tuple(widths), 'a model of another kind')} (embeddings of {numbers} numbers)"
-
-
-def _row_count(shape: tuple[int, ...]) -> int:
-    return shape[0] if len(shape) > 1 else 1
-
-
-def _read_vectors(source: Source, key: str) -> Tensor:
-    """Read the vectors [n, width] for one encoder."""
-    from safetensors import safe_open
-
-    names = _tensor_names(source)
-    with safe_open(source.path, "pt") as file:
-        vectors: Tensor = file.get_tensor(names.get(key) or next(iter(names.values())))
-    return vectors.reshape(-1, vectors.shape[-1])
-
-
-def _read_shapes(source: Source) -> probe.Shapes:
-    """Read the shapes of a textual inversion: ``emb_params``, diffusers' ``<token>``, or ``clip_l`` and ``clip_g``."""
-    in_file = api.model_files.read_weight_shapes(source.path)
-    shapes = {role: in_file[name] for role, name in _tensor_names(source).items()}
-    pair: dict[str, tuple[int, ...]] = {name: shapes[name] for name in ("clip_l", "clip_g") if name in shapes}
-    if not (pair or len(shapes) == 1) or any(not 1 <= len(shape) <= 2 or 0 in shape for shape in shapes.values()):
-        raise api.BadInput(
-            f"{source.title} is {probe.identify(shapes).description}, and no textual inversion.", "Choose another file."
-        )
-    return pair or shapes
-
-
-def _tensor_names(source: Source) -> dict[str, str]:
-    """Return the names of the tensors in the file by role, which are the same unless a LoRA holds them."""
-    names = api.model_files.read_weight_shapes(source.path)
-    return lora_names.bundled_embeddings(names)[source.word] if source.word else {name: name for name in names}
 
 
 def _find_file(ctx: api.Context, name: str) -> Path:
@@ -257,11 +199,7 @@ def _find_file(ctx: api.Context, name: str) -> Path:
         except api.BadInput as error:
             first_error = first_error or error
             continue
-        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-        if len(files) != 1:
-            raise api.BadInput(f"{path.name} is no folder of a textual inversion.", "Choose its safetensors file.")
-        _read_shapes(Source(files[0]))
-        return files[0]
+        return inversion_file.find_file(path)
     assert first_error is not None
     raise first_error
 
@@ -280,7 +218,7 @@ def _find_bare_names(ctx: api.Context, pipe: DiffusionPipeline, prompts: Sequenc
 
 def _is_usable(source: Source, pipe: DiffusionPipeline) -> bool:
     try:
-        return bool(_encoder_widths(pipe)) and _fits(_read_shapes(source), pipe)
+        return bool(_encoder_widths(pipe)) and _fits(inversion_file.read_shapes(source), pipe)
     except api.BadInput:
         return False
 
