@@ -5,6 +5,7 @@ from __future__ import annotations
 from studio import api
 
 from .tools.caption import WriterCaption
+from .tools.caption_folder import WriterCaptionFolder
 from .tools.chat import WriterChat
 from .tools.continue_text import WriterContinue
 from .tools.fill_gap import WriterSuggest
@@ -28,5 +29,6 @@ def studio_tools() -> list[type[api.Tool]]:
         WriterSuggest,
         WriterShotlist,
         WriterCaption,
+        WriterCaptionFolder,
         WriterTrain,
     ]

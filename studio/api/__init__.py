@@ -20,6 +20,7 @@ from studio.api.context import Context, ContextProxy, Models, SavesState, pause_
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
     Animation,
+    Caption,
     Event,
     Image,
     Notice,
@@ -58,6 +59,7 @@ __all__ = [
     "Animation",
     "BadInput",
     "Cancelled",
+    "Caption",
     "Colour",
     "Context",
     "ContextProxy",

@@ -80,6 +80,14 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Caption:
+    """A caption of an image of the artist, written into NAME.txt beside it. A draft shows it and writes nothing."""
+
+    image: Path
+    text: str
+
+
+@dataclass(frozen=True)
 class Trained:
     """A trained model: a folder with safetensors, a config and a model card (`README.md`).
 
@@ -113,4 +121,4 @@ class WorkDone:
     seconds: float
 
 
-Event: TypeAlias = Union[Progress, Preview, Image, Animation, Text, Trained, Notice, WorkDone]  # noqa: UP007
+Event: TypeAlias = Union[Progress, Preview, Image, Animation, Text, Caption, Trained, Notice, WorkDone]  # noqa: UP007

@@ -12,7 +12,7 @@ from typing import Any
 
 from studio.cli import foreign_recipe
 from studio.cli.app_context import AppContext, home_of, open_app
-from studio.cli.console import Console
+from studio.cli.console import Console, to_printable
 from studio.cli.estimate import print_estimate
 from studio.cli.model_licences import scan_model_folders, show_licences
 from studio.cli.output_path import Destination
@@ -23,7 +23,7 @@ from studio.core.digests import sha256
 from studio.core.errors import BadInput, FailureKind, StudioError
 from studio.core.humanize import format_seconds
 from studio.core.job import Job, JobState, Lane
-from studio.core.messages import JobNotice, JobProgress, PreviewFrame
+from studio.core.messages import ImageCaptioned, JobNotice, JobProgress, PreviewFrame
 from studio.core.notices import NoticeLevel
 from studio.core.recipe import SEEDS, Recipe
 from studio.engine import resumable
@@ -212,6 +212,9 @@ class _JobFollower:
                 self._console.emit_event("preview", job=event.job, width=width, height=height, label=label, text=text)
                 if text and not label:
                     self._console.stream_text(text)
+            case ImageCaptioned(path=path, text=text):
+                self._console.emit_event("captioned", job=event.job, path=path, text=text)
+                self._console.print_line(to_printable(f"{path}: {text}"))
             case JobNotice(text=text, level=level):
                 self._console.print_note(text, level)
             case Created(creation=creation):

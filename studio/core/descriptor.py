@@ -94,6 +94,8 @@ class ToolDescriptor(Struct, frozen=True, kw_only=True):
     pausable: bool = False
     inspects_data: bool = False
     """Whether it can check its training data before it runs."""
+    captions_images: bool = False
+    """Whether it captions the images of a folder."""
     deterministic: bool = True
     selection: str = ""
     """Use of selected text on the page: `replace` or `offer`, as in `api.Tool`; empty for none."""

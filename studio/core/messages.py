@@ -140,6 +140,14 @@ class JobNotice(Struct, frozen=True, tag=True):
     level: NoticeLevel = NoticeLevel.INFO
 
 
+class ImageCaptioned(Struct, frozen=True, tag=True):
+    """A job has captioned an image. The caption is on disk, unless the job is a draft."""
+
+    job: str
+    path: str
+    text: str
+
+
 class EstimateResult(Struct, frozen=True, tag=True, kw_only=True):
     """The answer to `EstimateRequest`, with the fields of `api.Estimate` for `device`; empty where nothing is known."""
 
@@ -223,6 +231,7 @@ FromWorker = (
     | JobProgress
     | PreviewFrame
     | ResultSaved
+    | ImageCaptioned
     | JobNotice
     | EstimateResult
     | WorkMeasured

@@ -10,7 +10,14 @@ from msgspec import Struct
 
 from studio.core.descriptor import Catalogue, DeviceReport
 from studio.core.job import Job, Lane
-from studio.core.messages import InspectionProgress, InspectionResult, JobNotice, JobProgress, PreviewFrame
+from studio.core.messages import (
+    ImageCaptioned,
+    InspectionProgress,
+    InspectionResult,
+    JobNotice,
+    JobProgress,
+    PreviewFrame,
+)
 from studio.core.page.token_budget import TokenBudget
 from studio.core.recipe import Recipe
 from studio.core.settings import Settings
@@ -90,6 +97,7 @@ EngineEvent: TypeAlias = Union[  # noqa: UP007
     InspectionResult,
     JobProgress,
     PreviewFrame,
+    ImageCaptioned,
     JobNotice,
 ]
 Listener: TypeAlias = Callable[[EngineEvent], None]

@@ -245,7 +245,7 @@ class LaneRunner:
 
     def _on_job_message(self, running: RunningJob, message: FromWorker, creation: Creation | None) -> None:
         match message:
-            case messages.JobProgress() | messages.PreviewFrame() | messages.JobNotice():
+            case messages.JobProgress() | messages.PreviewFrame() | messages.ImageCaptioned() | messages.JobNotice():
                 self._host.emit(message)
             case messages.ResultSaved():
                 self._on_result(running, message, creation)

@@ -10,7 +10,14 @@ from typing import TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from studio.core.messages import InspectionProgress, InspectionResult, JobNotice, JobProgress, PreviewFrame
+from studio.core.messages import (
+    ImageCaptioned,
+    InspectionProgress,
+    InspectionResult,
+    JobNotice,
+    JobProgress,
+    PreviewFrame,
+)
 from studio.engine.interface import (
     CatalogueChanged,
     Created,
@@ -50,6 +57,7 @@ class EngineBridge(QObject):
     inspection_ended = Signal(object)
     progress_changed = Signal(object)
     preview_ready = Signal(object)
+    image_captioned = Signal(object)
     notice_received = Signal(object)
     _wake = Signal()
 
@@ -141,6 +149,8 @@ class EngineBridge(QObject):
                 self.inspection_progressed.emit(event)
             case InspectionResult():
                 self.inspection_ended.emit(event)
+            case ImageCaptioned():
+                self.image_captioned.emit(event)
             case JobNotice():
                 self.notice_received.emit(event)
 

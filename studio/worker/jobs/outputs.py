@@ -14,7 +14,8 @@ from typing import Any
 from studio import api
 from studio.core import params_schema, training_record
 from studio.core.descriptor import Widget
-from studio.core.messages import JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
+from studio.core.files import write_bytes_atomically
+from studio.core.messages import ImageCaptioned, JobNotice, JobProgress, ResultSaved, RunJob, replace_surrogates
 from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
 from studio.core.recipe import Recipe
@@ -75,6 +76,8 @@ class Outputs:
                 self._outbox.send(JobNotice(self._run.job, event.text, NoticeLevel(event.level)))
             case api.WorkDone():
                 self._report_work(event)
+            case api.Caption():
+                self._handle_caption(event)
             case _ if self._run.draft:
                 self._show_draft(event)
             case _:
@@ -100,6 +103,11 @@ class Outputs:
             self._outbox.offer_picture(job, lambda: preview_frames.picture_frame(job, content(), event.label))
         else:
             self._outbox.offer_picture(job, lambda: preview_frames.picture_frame(job, content, event.label))
+
+    def _handle_caption(self, event: api.Caption) -> None:
+        if not self._run.draft:
+            write_bytes_atomically(event.image.with_suffix(".txt"), f"{event.text}\n".encode())
+        self._outbox.send(ImageCaptioned(self._run.job, str(event.image), event.text))
 
     def _show_draft(self, event: api.Event) -> None:
         """Show the result of a draft, which is not saved; of an animation its first frame."""

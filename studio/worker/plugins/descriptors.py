@@ -22,6 +22,7 @@ def describe(tool: type[api.Tool], plugin: str, plugin_version: str) -> ToolDesc
         live=bool(tool.live),
         pausable=bool(tool.pausable),
         inspects_data=tool.inspect_data is not api.Tool.inspect_data,
+        captions_images=bool(tool.captions_images),
         deterministic=bool(tool.deterministic),
         selection=tool.selection,
         icon=tool.icon,

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from studio.core import paths
@@ -13,6 +14,7 @@ from studio.core.errors import FailureKind
 from studio.core.messages import (
     Cancel,
     Heartbeat,
+    ImageCaptioned,
     JobCancelled,
     JobFailed,
     JobFinished,
@@ -31,6 +33,18 @@ from tests.worker.worker_client import Worker, filter_messages, format_plugin, w
 
 def write_plugins(home: Home) -> None:
     """Write one plugin for each tool."""
+    write_plugin(
+        home,
+        "captions",
+        format_plugin(
+            "captions",
+            """
+            yield api.Caption(params.folder / "fox.png", "a fox")
+            yield api.Caption(params.folder / "b.jpg", "é")
+            """,
+            params="folder: api.FolderInput",
+        ),
+    )
     write_plugin(
         home,
         "noise",
@@ -290,6 +304,18 @@ def test_a_draft_sends_previews_and_saves_nothing(worker: Worker) -> None:
     assert filter_messages(worker.run("film.do", options={"draft": True}), PreviewFrame)[0].pixels == bytes(16 * 16 * 3)
     assert filter_messages(worker.run("steps.do", options={"draft": True}), PreviewFrame)[0].text == "All done."
     assert sorted(worker.home.library.rglob("*")) == before
+
+
+def test_captions_are_written_beside_images_and_by_a_draft_only_sent(worker: Worker, tmp_path: Path) -> None:
+    captions = [
+        ImageCaptioned("", str(tmp_path / "fox.png"), "a fox"),
+        ImageCaptioned("", str(tmp_path / "b.jpg"), "é"),
+    ]
+    for options, texts in ({"draft": True}, []), ({}, ["b.txt", "fox.txt"]):
+        received = worker.run("captions.do", options=options, folder=str(tmp_path))
+        assert [replace(one, job="") for one in filter_messages(received, ImageCaptioned)] == captions
+        assert sorted(path.name for path in tmp_path.iterdir()) == texts
+    assert (tmp_path / "b.txt").read_bytes() == "é\n".encode()
 
 
 def test_a_cancel_ends_the_job_at_its_next_cancel_point(worker: Worker, tmp_path: Path) -> None:
