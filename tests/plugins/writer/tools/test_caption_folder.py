@@ -66,9 +66,8 @@ def test_a_trigger_word_stands_in_front_once(folder: Path, word: str, caption: s
 
 
 def test_a_list_of_captions_counts_as_captions(folder: Path) -> None:
-    (folder / "captions.jsonl").write_text(
-        '{"file": "000.png", "caption": "red"}\n{"file": "sub/fox.png", "name": "f"}'
-    )
+    rows = ['{"file": "000.png", "caption": "red"}', '{"file": "sub/fox.png", "name": "fox"}']
+    (folder / "captions.jsonl").write_text("\n".join(rows), "utf-8")
     assert run(folder, names=["000.png", "001.png", "sub/fox.png"]) == (
         {}, ["Nothing to do: 3 images in data have captions."],
     )  # fmt: skip
