@@ -1,7 +1,8 @@
 """The public interface for plugins: ``from studio import api``.
 
 The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.animations`,
-`api.characters`, `api.data_report`, `api.datasets`, `api.training`, `api.model_card`, `api.model_files` and `api.hub`.
+`api.characters`, `api.data_report`, `api.datasets`, `api.int8_weights`, `api.training`,
+`api.model_card`, `api.model_files` and `api.hub`.
 """
 
 from studio.api import (
@@ -11,6 +12,7 @@ from studio.api import (
     datasets,
     hub,
     images,
+    int8_weights,
     model_card,
     model_files,
     tiny_autoencoders,
@@ -103,6 +105,7 @@ __all__ = [
     "hookimpl",
     "hub",
     "images",
+    "int8_weights",
     "is_out_of_memory",
     "model_card",
     "model_files",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from studio import api
 
-from . import int8_weights, layers, pattern_network, third_party_networks
+from . import layers, pattern_network, third_party_networks
 from .layers import Norm
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def save_network(network: nn.Module, folder: Path, config: Mapping[str, Any], *,
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(int8_weights.quantize(weights) if int8 else weights, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(api.int8_weights.quantize(weights) if int8 else weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
 
 
@@ -165,7 +165,7 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
             raise damaged
         api.model_files.read_weight_shapes(folder / WEIGHTS)
         network = build_network(config)
-        network.load_state_dict(int8_weights.dequantize(load_file(folder / WEIGHTS)))
+        network.load_state_dict(api.int8_weights.dequantize(load_file(folder / WEIGHTS)))
     return network.float().eval(), config
 
 

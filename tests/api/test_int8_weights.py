@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugins.style_transfer.models import generators, int8_weights
+from plugins.style_transfer.models import generators
 from studio import api
+from studio.api import int8_weights
 
 CONFIG = {"network": "resnet", "blocks": 2, "width": 8, "upsampling": "resize"}
 

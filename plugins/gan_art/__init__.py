@@ -1,0 +1,14 @@
+"""GAN art: sample, steer, breed, edit and train generative adversarial networks."""
+
+from __future__ import annotations
+
+from studio import api
+
+__version__ = "1.0"
+api_version = 1
+title = "GAN"
+
+
+@api.hookimpl
+def studio_tools() -> list[type[api.Tool]]:
+    return []
