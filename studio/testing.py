@@ -105,6 +105,12 @@ class FakeContext:
             raise api.BadInput(f"There is no starter model named {name}.")
         return folder
 
+    def package(self, name: str) -> Path:
+        """Return the folder of a model package in the home that `STUDIO_HOME` names."""
+        from studio.library.models import model_packages
+
+        return model_packages.find_package(paths.Home.default(), name)
+
     def available_models(self, kind: str) -> dict[str, Path]:
         from studio.library.models import model_kind
 

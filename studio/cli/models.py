@@ -1,29 +1,45 @@
-"""`models`: lists the models of the library and the model folders, and renames trained ones."""
+"""`models`: lists models and model packages, and renames trained models."""
 
 from __future__ import annotations
 
 import argparse
 from contextlib import suppress
 
+import msgspec
+
 from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console
+from studio.cli.model_packages import describe_state
 from studio.core.errors import BadInput, StudioError, did_you_mean
 from studio.library.creation import Creation, CreationKind
-from studio.library.models import offers
+from studio.library.models import model_packages, offers
+from studio.library.models.model_packages import ModelPackage, PackageState
+
+PACKAGE = "package"
+"""The kind of model packages in the list."""
 
 
 def models(options: argparse.Namespace, console: Console) -> int:
     with open_app(options, console) as app:
         _sweep(app)
         found = [offer for offer in offers.list_all(app.home, app.library) if options.kind in ("", offer.kind)]
+        packages = _list_packages(app) if options.kind in ("", PACKAGE) else []
     for offer in found:
         console.emit(offer)
-    if found:
-        rows = [(offer.title, offer.kind, offer.source.value, _short_name(offer)) for offer in found]
+    for package, state in packages:
+        console.emit({**msgspec.to_builtins(package), "kind": PACKAGE, "source": "package index", "state": state})
+    rows = [(offer.title, offer.kind, offer.source.value, _short_name(offer)) for offer in found]
+    rows += [(package.title, PACKAGE, "package index", describe_state(package, state)) for package, state in packages]
+    if rows:
         console.print_table([("Name", "Kind", "From", "File or id"), *rows])
     elif not console.json:
         console.print_note(f"There is no model{f' of the kind {options.kind}' if options.kind else ''}.")
     return 0
+
+
+def _list_packages(app: AppContext) -> list[tuple[ModelPackage, PackageState]]:
+    table = model_packages.load_table().values()
+    return [(package, model_packages.check_state(app.home, package)) for package in table]
 
 
 def rename(options: argparse.Namespace, console: Console) -> int:

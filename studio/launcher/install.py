@@ -26,8 +26,10 @@ ISOLATED = "-I"
 SITE = "Lib/site-packages" if os.name == "nt" else "lib/python3*/site-packages"
 
 
-def ensure_environment(root: str, extra: str, *, window: bool) -> str:
+def ensure_environment(root: str, extra: str, *, window: bool, home: str = "") -> str:
     """Create or repair the environment of the checkout in `root` for `extra`. Return its folder.
+
+    Afterwards model packages are fetched into `home`, or the default home if it is empty.
 
     Raises LaunchError, and NoDisplay before any work if a `window` is needed and there is no display.
     """
@@ -35,7 +37,7 @@ def ensure_environment(root: str, extra: str, *, window: bool) -> str:
     if not environment.is_ready(extra):
         if window and (problem := find_display_problem()):
             raise NoDisplay(problem)
-        _install_locked(environment, extra, Console())
+        _install_locked(environment, extra, Console(), home)
     return str(environment.folder)
 
 
@@ -49,20 +51,23 @@ def repair_environment(root: str) -> str:
     return str(environment.folder)
 
 
-def _install_locked(environment: Environment, extra: str, console: Console, *, even_if_ready: bool = False) -> None:
+def _install_locked(
+    environment: Environment, extra: str, console: Console, home: str = "", *, even_if_ready: bool = False
+) -> None:
     waiting = lambda: console.print_line("Another start is preparing the environment. Waiting for it.")  # noqa: E731
     try:
         with lock.hold_lock(environment.lock, waiting) as handle:
             if even_if_ready or not environment.is_ready(extra):
-                _Installation(environment, extra, console, handle).run()
+                _Installation(environment, extra, console, handle, home).run()
     except OSError as error:
         reason = error.strerror or error
         raise LaunchError(f"The environment in {environment.folder} could not be created: {reason}.") from error
 
 
 class _Installation:
-    def __init__(self, environment: Environment, extra: str, console: Console, handle: int) -> None:
+    def __init__(self, environment: Environment, extra: str, console: Console, handle: int, home: str) -> None:
         self.environment = environment
+        self.home = home
         self.console = console
         self.handle = handle
         self.extras = ["run", "test"] if extra == "test" or environment.has_test() else ["run"]
@@ -85,6 +90,7 @@ class _Installation:
             (site / "studio-checkout.pth").write_text(f"{self.environment.root}\n", "utf-8")
             self._compile_sources(log)
             self.environment.write_stamp(self.extras, version)
+            self._fetch_models(log)
         self.console.print_line(f"Ready after {_format_duration(time.monotonic() - started)}.")
 
     def _is_usable(self, log: TextIO) -> bool:
@@ -169,6 +175,16 @@ class _Installation:
         folders = [str(self.environment.root / name) for name in ("studio", "plugins")]
         self.console.show_stage("Compiling", "the studio's own files")
         self._run_python(log, ["-m", "compileall", "-q", *folders])
+
+    def _fetch_models(self, log: TextIO) -> None:
+        """Fetch the model packages that every studio should have. Without them, the tools say how to get them."""
+        self.console.show_stage("Models", "fetching")
+        command = ["-m", "studio.cli", "models", "get", "--setup"]
+        if self._run_python(log, [*command, *(["--home", self.home] if self.home else [])]) != 0:
+            self.console.print_line(
+                f"Some models could not be fetched (see {self.environment.log}). "
+                "The tools that need them say how to get them."
+            )
 
     def _find_site_packages(self, log: TextIO) -> tuple[str, Path]:
         code = "import sys, sysconfig; print('%d.%d' % sys.version_info[:2]); print(sysconfig.get_path('purelib'))"

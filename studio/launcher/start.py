@@ -31,7 +31,7 @@ def start(root: str, arguments: Sequence[str]) -> int:
 
             repair_environment(root)
             return 0
-        folder = _find_environment(root, command)
+        folder = _find_environment(root, command, find_home(arguments))
         return _hand_over(root, os.path.join(folder, PYTHON), command, arguments)
     except LaunchError as error:
         print(error, file=sys.stderr)
@@ -62,14 +62,24 @@ def skip_options(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
-def _find_environment(root: str, command: str) -> str:
+def find_home(arguments: Sequence[str]) -> str:
+    """Return the value of `--home`; empty without it."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument == "--home":
+            return following
+        if argument.startswith("--home="):
+            return argument.removeprefix("--home=")
+    return ""
+
+
+def _find_environment(root: str, command: str, home: str) -> str:
     """Return the folder of an environment with the requirements of `command`."""
     extra = "test" if command == "test" else "run"
     folder = os.path.join(root, ".venv")
     if not (stamp.is_fresh(root, folder, extra) and os.path.exists(os.path.join(folder, PYTHON))):
         from studio.launcher.install import ensure_environment
 
-        folder = ensure_environment(root, extra, window=not command)
+        folder = ensure_environment(root, extra, window=not command, home=home)
     if command in ("", "test", "bench"):
         _check_libraries(folder, window=not command)
     return folder

@@ -16,7 +16,7 @@ from studio.core import edited_json, paths
 from studio.core.paths import Home
 from studio.core.untrusted_files import make_valid, read_or_else
 from studio.library.creation import MODEL_FILE, find_tile_image
-from studio.library.models import external_folders, hub_cache, local_paths, model_kind
+from studio.library.models import external_folders, hub_cache, local_paths, model_kind, model_packages
 from studio.library.storage import model_names
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ def list_all(home: Home, library: Library | None) -> list[ModelOffer]:
                 picture=str(find_tile_image(path) or ""),
             )
         )
+    packages = model_packages.packages_folder(home)
     own = (path for path in _list_entries(home.models) if path.is_dir() or path.suffix.lower() in SUFFIXES)
-    offers += [_build_offer(path, ModelSource.FOLDER) for path in own]
+    offers += [_build_offer(path, ModelSource.FOLDER) for path in own if path != packages]
     return offers + _list_external(home, {os.path.realpath(offer.path) for offer in offers})
 
 

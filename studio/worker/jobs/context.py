@@ -17,7 +17,7 @@ from studio.core.messages import RunJob, replace_surrogates
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
-from studio.library.models import hub_cache, offers
+from studio.library.models import hub_cache, model_packages, offers
 from studio.worker import devices
 from studio.worker.devices import Device
 from studio.worker.jobs.outputs import Outputs
@@ -151,6 +151,14 @@ class JobContext:
         else:
             self._model_refs.setdefault(choice, self._provenance.note_hub_model(choice))
         return path
+
+    def package(self, name: str) -> Path:
+        folder = model_packages.find_package(self._home, name)
+        package = model_packages.get_package(name)
+        reference: Future[ModelRef] = Future()
+        reference.set_result(ModelRef(f"{model_packages.REFERENCE}{name}", package.sha256, package.licence))
+        self._model_refs.setdefault(f"package:{name}", reference)
+        return folder
 
     def available_models(self, kind: str) -> dict[str, Path]:
         known = offers.list_offers(self._home, None, kind)
