@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from studio import api
 
+from .tools.train import TrainGan
+
 __version__ = "1.0"
 api_version = 1
 title = "GAN"
@@ -11,4 +13,4 @@ title = "GAN"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return []
+    return [TrainGan]
