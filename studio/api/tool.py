@@ -38,8 +38,8 @@ class Tool:
     selection, and the note ``words`` of the result has [[word, probability], …] to choose from."""
     captions_images: ClassVar[bool] = False
     """True if it yields a `Caption` for the images of the parameter `folder`, of those in `names` if it is not empty:
-    names relative to the folder. The check of training data runs it as a draft, also with the parameters `model` and
-    `trigger`, a word to put in front."""
+    names relative to the folder. The check of training data runs it as a draft, which includes images that have a
+    caption, with the parameters `model` and `trigger`, a word to put in front."""
     icon: ClassVar[str] = ""
     """Name of a Material Design icon, such as ``mdi6.image-filter-vintage``."""
 

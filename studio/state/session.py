@@ -21,6 +21,7 @@ from studio.library.pages.store import PageStore
 from studio.state.form import draft_store
 from studio.state.form.list_additions import ListAdditions
 from studio.state.form.workspace import Workspace
+from studio.state.jobs.captioning import Captioning
 from studio.state.jobs.data_check import DataCheck
 from studio.state.jobs.drop_to_generate import DropToGenerate
 from studio.state.jobs.engine_bridge import EngineBridge
@@ -102,6 +103,7 @@ class Session(QObject):
             self.workspace, self.library, self._submitter, consent, self.undoable, self.notices, self.tasks, self
         )
         self.data_check = DataCheck(self.engine, self.workspace, self.undo, self.notices, self.tasks, self)
+        self.captioning = Captioning(self.engine, self._submitter, self)
         self.drop_to_generate = DropToGenerate(self.workspace, self.generation, self.notices)
         self.model_uses = ModelUses(self.workspace, self.generation, self.undoable, self.notices)
         self.importer = Importer(
@@ -150,6 +152,10 @@ class Session(QObject):
         self.bridge.inspection_progressed.connect(self.data_check.on_progress)
         self.bridge.inspection_ended.connect(self.data_check.on_result)
         self.bridge.worker_changed.connect(self.data_check.on_worker_changed)
+        self.bridge.progress_changed.connect(self.captioning.on_progress)
+        self.bridge.image_captioned.connect(self.captioning.on_captioned)
+        self.bridge.notice_received.connect(self.captioning.on_notice)
+        self.bridge.jobs_forgotten.connect(self.captioning.on_forgotten)
         self.page.stop_requested.connect(self.engine.cancel)
         self.page.opened.connect(self._collect_page_results)
         self.page.changed.connect(self._on_page_changed)

@@ -55,7 +55,8 @@ class WriterCaptionFolder(api.Tool):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         paths = _find_images(params)
-        chosen = paths if params.existing == "replace" else _without_captions(params.folder, paths)
+        takes_all = params.existing == "replace" or ctx.draft
+        chosen = paths if takes_all else _without_captions(params.folder, paths)
         if not chosen:
             yield api.Notice(f"Nothing to do: {_count(len(paths))} in {params.folder.name} have captions.")
             return

@@ -1,37 +1,30 @@
-"""The check of the training data of the tool in the form, and changes of captions and of excluded files."""
+"""The check of the training data of the tool in the form, and changes of excluded files."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from studio.core import params_schema
 from studio.core.data_report import DataReport
-from studio.core.errors import CannotWrite
-from studio.core.files import describe_write_error, write_bytes_atomically
 from studio.core.job import Lane
 from studio.core.messages import InspectionProgress, InspectionResult
-from studio.core.untrusted_files import read_file
 from studio.engine.interface import Engine, WorkerChanged, WorkerState
 from studio.state.form.workspace import Workspace
+from studio.state.jobs.caption_edits import CaptionEdits
 from studio.state.notices import Notices
 from studio.state.tasks import Tasks
 from studio.state.undo_stack import UndoStack
 
 EXCLUDE = "exclude"
 """The parameter with the names of excluded files."""
-MAX_CAPTION_BYTES = 2**20
 
 
 class DataCheck(QObject):
-    """One check at a time. The worker inspects the files; captions are written on a thread."""
+    """One check at a time. The worker inspects the files; `captions` has their captions."""
 
     progressed = Signal(int, int)
     ended = Signal()
     """The check has a report, or a sentence that says why there is none."""
-    captions_changed = Signal()
     exclusions_changed = Signal()
 
     def __init__(
@@ -45,13 +38,11 @@ class DataCheck(QObject):
     ) -> None:
         super().__init__(parent)
         self._engine, self._workspace, self._undo = engine, workspace, undo
-        self._notices, self._tasks = notices, tasks
+        self.captions = CaptionEdits(undo, notices, tasks, self)
         self._id = ""
         self._excluded: frozenset[str] = frozenset()
         self.report: DataReport | None = None
         self.sentence = ""
-        self.captions: dict[Path, str] = {}
-        """Captions by image, with changes."""
         workspace.value_changed.connect(self._on_value_changed)
 
     @property
@@ -90,11 +81,7 @@ class DataCheck(QObject):
     def _end(self, report: DataReport | None, sentence: str) -> None:
         self._id = ""
         self.report, self.sentence = report, sentence
-        self.captions = {
-            Path(folder.path) / file.name: file.caption
-            for folder, file in (report.list_files() if report else ())
-            if folder.has_captions and file.width
-        }
+        self.captions.reset(report)
         self.ended.emit()
 
     # Exclusions
@@ -122,56 +109,3 @@ class DataCheck(QObject):
         if name == EXCLUDE:
             self._excluded = frozenset(self._workspace.value(EXCLUDE) or [])
             self.exclusions_changed.emit()
-
-    # Captions
-    def write_captions(self, captions: Mapping[Path, str]) -> None:
-        """Write the captions of images into NAME.txt beside them. Undo brings the earlier files back."""
-        changes = {path: text.strip() for path, text in captions.items() if text.strip() != self.captions.get(path, "")}
-        if not changes:
-            return
-        before = {path: self.captions.get(path, "") for path in changes}
-        earlier: dict[Path, bytes | None] = {}
-
-        def write() -> None:
-            self._show(changes)
-            self._tasks.run(lambda: _write(changes, earlier), failed=self._on_write_error)
-
-        def restore() -> None:
-            self._show(before)
-            self._tasks.run(lambda: _restore(earlier), failed=self._on_write_error)
-
-        count = len(changes)
-        self._undo.do("changing a caption" if count == 1 else f"changing {count:,} captions", write, restore)
-
-    def _on_write_error(self, error: Exception) -> None:
-        self._notices.report(error)
-
-    def _show(self, captions: Mapping[Path, str]) -> None:
-        self.captions.update(captions)
-        self.captions_changed.emit()
-
-
-def _write(captions: Mapping[Path, str], earlier: dict[Path, bytes | None]) -> None:
-    """Write caption files, and note in `earlier` what they contained, None for a file that did not exist."""
-    for path, text in captions.items():
-        file = path.with_suffix(".txt")
-        if path not in earlier:
-            try:
-                earlier[path] = read_file(file, MAX_CAPTION_BYTES)
-            except FileNotFoundError:
-                earlier[path] = None
-            except OSError as error:
-                raise CannotWrite(f"{file.name} cannot be replaced: {error.strerror or error}.") from error
-        write_bytes_atomically(file, f"{text}\n".encode() if text else b"")
-
-
-def _restore(earlier: Mapping[Path, bytes | None]) -> None:
-    for path, content in earlier.items():
-        file = path.with_suffix(".txt")
-        if content is not None:
-            write_bytes_atomically(file, content)
-            continue
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            raise describe_write_error(file, error) from error

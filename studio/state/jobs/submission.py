@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from studio.core.descriptor import ToolDescriptor
 from studio.core.errors import StudioError
 from studio.core.job import Job
 from studio.core.recipe import Recipe
@@ -41,12 +42,21 @@ class JobSubmitter:
         """Queue the jobs of a request. `failed` gets LicenceRequired for a model whose licence was not accepted."""
 
         def submit() -> Submission:
-            recipe = self._build_recipe(request)
-            unlicensed = self._consent.check(request.tool, recipe)
+            recipe, unlicensed = self._prepare(request)
             jobs = self._engine.submit(recipe, count=request.count, format=request.format)
             return Submission(jobs, self._library.get_many(recipe.parents), unlicensed)
 
         self._tasks.run(submit, then, failed)
+
+    def prepare(
+        self, request: JobRequest, then: Callable[[Recipe], None], failed: Callable[[StudioError], None]
+    ) -> None:
+        """Build the recipe of a job that is not of the form. `failed` gets an error with what to do."""
+
+        def refuse(error: StudioError) -> None:
+            failed(StudioError(_explain(error, request.tool)))
+
+        self._tasks.run(lambda: self._prepare(request)[0], then, refuse)
 
     def submit_single(
         self, request: JobRequest, then: Callable[[Job], None], on_refused: Callable[[], object] = lambda: None
@@ -54,9 +64,7 @@ class JobSubmitter:
         """Queue one job that is not of the form. A failure becomes a notice, before `on_refused` is called."""
 
         def show_failure(error: StudioError) -> None:
-            is_licence = isinstance(error, LicenceRequired)
-            hint = f" Choose {request.tool.title} and press Generate once to read it." if is_licence else ""
-            self._notices.error(f"{error}{hint}")
+            self._notices.error(_explain(error, request.tool))
             on_refused()
 
         self.submit(request, lambda submission: then(submission.jobs[0]), show_failure)
@@ -70,7 +78,18 @@ class JobSubmitter:
     def cancel(self, job: str) -> None:
         self._engine.cancel(job)
 
+    def _prepare(self, request: JobRequest) -> tuple[Recipe, Sequence[LicenceTerms]]:
+        """Return the recipe, and the models without a licence. Raises LicenceRequired."""
+        recipe = self._build_recipe(request)
+        return recipe, self._consent.check(request.tool, recipe)
+
     def _build_recipe(self, request: JobRequest) -> Recipe:
         from studio.engine.recipe_builder import build_recipe  # takes long to import
 
         return build_recipe(request.tool, request.values, request.seed, self._library)
+
+
+def _explain(error: StudioError, tool: ToolDescriptor) -> str:
+    """Return the sentence of an error, and for a licence how to read it."""
+    hint = f" Choose {tool.title} and press Generate once to read it." if isinstance(error, LicenceRequired) else ""
+    return f"{error}{hint}"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
+from studio.state.jobs.caption_edits import CaptionEdits
 from studio.ui.widgets import labels
 
 
@@ -39,14 +39,14 @@ def remove_tag(captions: Mapping[Path, str], tag: str) -> dict[Path, str]:
 
 
 class CaptionPanel(QWidget):
-    """Asks for changes of captions by `changed`, which has the new ones by image."""
+    """Edits the caption of one image and saves it, or changes those of all images."""
 
-    changed = Signal(object)
-
-    def __init__(self, captions: Callable[[], Mapping[Path, str]]) -> None:
+    def __init__(self, edits: CaptionEdits) -> None:
         super().__init__()
-        self._captions = captions
+        self._edits = edits
         self._path: Path | None = None
+        self._shown = ""
+        """The caption in the editor before it was edited."""
         self.editor = QPlainTextEdit()
         self.editor.setFixedHeight(96)
         self.editor.setPlaceholderText("No caption")
@@ -73,28 +73,38 @@ class CaptionPanel(QWidget):
         self.show_image(None)
 
     def show_image(self, path: Path | None) -> None:
-        """Show the caption of an image; without one, the editor is disabled."""
-        self._path = path
-        self.editor.setPlainText(self._captions().get(path, "") if path else "")
+        """Show the caption of an image; without one, the editor is disabled.
+
+        What is typed and not saved stays in the editor, and becomes a proposal when another image is shown.
+        """
+        left, typed = self._path, self.editor.toPlainText()
+        is_edited = typed != self._shown
+        if path != left or not is_edited:
+            self._path, self._shown = path, self._edits.caption_of(path) if path else ""
+            self.editor.setPlainText(self._shown)
         self.editor.setEnabled(path is not None)
         self._update()
+        if left is not None and left != path and is_edited:
+            self._edits.propose(left, " ".join(typed.split()))
 
     def _update(self) -> None:
-        is_changed = self._path is not None and self.editor.toPlainText() != self._captions().get(self._path, "")
-        self.save.setEnabled(is_changed)
+        text = self.editor.toPlainText()
+        self.save.setEnabled(self._path is not None and text != self._edits.saved.get(self._path, ""))
 
     def _save(self) -> None:
         if self._path is not None:
-            self.changed.emit({self._path: " ".join(self.editor.toPlainText().split())})
+            text = " ".join(self.editor.toPlainText().split())
+            self._shown = self.editor.toPlainText()
+            self._edits.write({self._path: text})
 
     def _replace(self) -> None:
-        self.changed.emit(replace_words(self._captions(), self.old.text(), self.new.text()))
+        self._edits.change(replace_words(self._edits.captions, self.old.text(), self.new.text()))
 
     def _add(self) -> None:
-        self.changed.emit(add_trigger(self._captions(), self.trigger.text().strip()))
+        self._edits.change(add_trigger(self._edits.captions, self.trigger.text().strip()))
 
     def _remove(self) -> None:
-        self.changed.emit(remove_tag(self._captions(), self.tag.text()))
+        self._edits.change(remove_tag(self._edits.captions, self.tag.text()))
 
     def _line(self, name: str) -> QLineEdit:
         line = QLineEdit()

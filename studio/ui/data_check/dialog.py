@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from studio.core.data_report import REPEATED, DataReport, Fault, name_excluded
 from studio.core.untrusted_files import make_printable
 from studio.state.session import Session
+from studio.ui.data_check.caption_all import CaptionAllPanel
 from studio.ui.data_check.caption_panel import CaptionPanel
 from studio.ui.data_check.file_grid import Entry, FileDelegate, FileGrid, FileModel
 from studio.ui.widgets import labels
@@ -28,7 +29,11 @@ from studio.ui.widgets.thumbnail_loader import ThumbnailLoader
 
 SIZE = QSize(1080, 760)
 SIDE_WIDTH = 300
-ALL, PROBLEMS, DUPLICATES, NO_CAPTION, EXCLUDED = "All", "Problems", "Duplicates", "No caption", "Excluded"
+ALL, PROBLEMS, DUPLICATES, NO_CAPTION, NEW_CAPTION, EXCLUDED = (
+    *("All", "Problems", "Duplicates", "No caption", "New captions", "Excluded"),
+)
+REFRESH_MS = 150
+"""Milliseconds in which new captions are gathered before they are shown."""
 
 
 class DataDialog(QDialog):
@@ -36,7 +41,8 @@ class DataDialog(QDialog):
 
     def __init__(self, session: Session, thumbnails: ThumbnailLoader, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session, self._check = session, session.data_check
+        self._session, self._check, self._edits = session, session.data_check, session.data_check.captions
+        self._may_close = False
         self._undo_index = session.undo.index()
         self._entries: list[Entry] = []
         self._common: frozenset[Fault] = frozenset()
@@ -55,11 +61,13 @@ class DataDialog(QDialog):
         labels.describe(self.bar, "Progress of the check")
         self.chips: dict[str, QPushButton] = {}
         self.model = FileModel(thumbnails, self)
-        self.grid = FileGrid(self.model, FileDelegate(self._is_excluded, self._caption_of, self))
+        self.grid = FileGrid(self.model, FileDelegate(self._is_excluded, self._edits, self))
         self.details = labels.make_label(role="dim", wrap=True)
         self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.exclude = self._button("Exclude", "Leave the selected files out of the training", self._toggle_excluded)
-        self.captions = CaptionPanel(lambda: self._check.captions)
+        self.captions = CaptionPanel(self._edits)
+        self.caption_all = CaptionAllPanel(session, self._edits)
+        self._refresh_timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self.undo = self._button("Undo", "Undo the last change made here", session.undo.undo)
         self.again = self._button("Check again", "Look at the files again", self.start)
         self._lay_out()
@@ -69,7 +77,7 @@ class DataDialog(QDialog):
     def _lay_out(self) -> None:
         chips = QHBoxLayout()
         group = QButtonGroup(self)
-        for name in (ALL, PROBLEMS, DUPLICATES, NO_CAPTION, EXCLUDED):
+        for name in (ALL, PROBLEMS, DUPLICATES, NO_CAPTION, NEW_CAPTION, EXCLUDED):
             chip = self._button(name, f"Show: {name.lower()}", partial(self._set_filter, name))
             chip.setCheckable(True)
             chip.setChecked(name == ALL)
@@ -83,8 +91,8 @@ class DataDialog(QDialog):
         side_column.setSpacing(8)
         side_column.addWidget(self.details)
         side_column.addWidget(self.exclude)
+        side_column.addWidget(self.caption_all)
         side_column.addWidget(self.captions)
-        side_column.addWidget(self.undo)
         side_column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidget(side)
@@ -97,6 +105,7 @@ class DataDialog(QDialog):
         close = self._button("Close", "Close", self.close)
         foot = QHBoxLayout()
         foot.addWidget(self.again)
+        foot.addWidget(self.undo)
         foot.addStretch(1)
         foot.addWidget(close)
         column = QVBoxLayout(self)
@@ -112,9 +121,9 @@ class DataDialog(QDialog):
         check = self._check
         check.progressed.connect(self._show_progress)
         check.ended.connect(self._show_report)
-        check.captions_changed.connect(self._on_captions_changed)
+        self._edits.changed.connect(self._on_captions_changed)
+        self._refresh_timer.timeout.connect(self._refresh)
         check.exclusions_changed.connect(self._refresh)
-        self.captions.changed.connect(check.write_captions)
         self.grid.selectionModel().selectionChanged.connect(lambda *_: self._show_selection())
         self._session.undo.indexChanged.connect(self._update_undo)
         self._update_undo()
@@ -127,8 +136,18 @@ class DataDialog(QDialog):
         return button
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        self._session.captioning.cancel()
+        self.captions.show_image(None)
+        if self._edits.proposed and not self._may_close:
+            event.ignore()
+            self.caption_all.ask_before_close(self._close_now)
+            return
         self._check.cancel()
-        super().closeEvent(event)
+        event.accept()  # QDialog would call `reject`, which closes
+
+    def _close_now(self) -> None:
+        self._may_close = True
+        self.close()
 
     def reject(self) -> None:
         """Close by Esc as by the button."""
@@ -165,7 +184,10 @@ class DataDialog(QDialog):
         ):
             label.setText(text)
             label.setVisible(bool(text))
-        self.captions.setVisible(report is not None and any(folder.has_captions for folder in report.folders))
+        has_captions = report is not None and any(folder.has_captions for folder in report.folders)
+        self.captions.setVisible(has_captions)
+        self.caption_all.setVisible(has_captions)
+        self.caption_all.show_entries(self._entries)
         self._refresh()
 
     # The grid
@@ -177,7 +199,7 @@ class DataDialog(QDialog):
         return self._check.excluded
 
     def _caption_of(self, entry: Entry) -> str:
-        return self._check.captions.get(entry.path, "")
+        return self._edits.caption_of(entry.path)
 
     def _matches(self, entry: Entry, name: str) -> bool:
         faults, is_excluded = entry.file.faults, self._is_excluded(entry)
@@ -188,6 +210,8 @@ class DataDialog(QDialog):
                 return bool(faults & REPEATED) and not is_excluded
             case "No caption":
                 return entry.folder.has_captions and entry.file.width > 0 and not self._caption_of(entry)
+            case "New captions":
+                return entry.path in self._edits.proposed
             case "Excluded":
                 return is_excluded
             case _:
@@ -199,6 +223,7 @@ class DataDialog(QDialog):
 
     def _refresh(self) -> None:
         """Show the files of the filter, and keep the selection."""
+        self.caption_all.refresh()
         selected = {entry.path for entry in self.grid.selected_entries()}
         for name, chip in self.chips.items():
             count = sum(self._matches(entry, name) for entry in self._entries)
@@ -226,7 +251,12 @@ class DataDialog(QDialog):
         self._check.exclude(names, on=not all(map(self._is_excluded, chosen)))
 
     def _on_captions_changed(self) -> None:
-        self._refresh()
+        """Show changed captions at once, and those of a run in batches."""
+        if self._session.captioning.is_running:
+            if not self._refresh_timer.isActive():
+                self._refresh_timer.start()
+        else:
+            self._refresh()
 
     def _update_undo(self) -> None:
         self.undo.setEnabled(self._session.undo.index() > self._undo_index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.core.data_report import DataFile, DataFolder, Fault
 from studio.core.untrusted_files import make_printable
+from studio.state.jobs.caption_edits import CaptionEdits
 from studio.ui.history.uniform_grid import UniformGrid
 from studio.ui.theme import theme
 from studio.ui.widgets.thumbnail_loader import Thumbnail, ThumbnailLoader
@@ -32,7 +34,7 @@ class Entry:
     folder: DataFolder
     file: DataFile
 
-    @property
+    @cached_property
     def path(self) -> Path:
         return Path(self.folder.path) / self.file.name
 
@@ -49,6 +51,10 @@ class FileModel(QAbstractListModel):
         self._loader.ready.connect(self._add_thumbnail)
 
     def show_entries(self, entries: list[Entry]) -> None:
+        if entries == self.entries:  # so that the place in a long list is not lost
+            if entries:
+                self.dataChanged.emit(self.index(0), self.index(len(entries) - 1), [ImageRole])
+            return
         self.beginResetModel()
         self.entries = entries
         self.endResetModel()
@@ -89,10 +95,10 @@ class FileDelegate(QStyledItemDelegate):
     """Paints a thumbnail, and below it the problem or the caption."""
 
     def __init__(
-        self, is_excluded: Callable[[Entry], bool], caption_of: Callable[[Entry], str], parent: QObject | None = None
+        self, is_excluded: Callable[[Entry], bool], captions: CaptionEdits, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._is_excluded, self._caption_of = is_excluded, caption_of
+        self._is_excluded, self._captions = is_excluded, captions
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return option.rect.size()
@@ -110,11 +116,12 @@ class FileDelegate(QStyledItemDelegate):
         painter.setOpacity(0.3 if is_excluded else 1.0)
         self._draw_content(painter, room, entry, index.data(ImageRole))
         painter.setOpacity(1.0)
-        caption = self._caption_of(entry)
+        caption = self._captions.caption_of(entry.path)
+        is_proposed = entry.path in self._captions.proposed
         faults = [finding.fault for finding in entry.file.findings]
         shown = [fault.label for fault in faults if not (caption and fault is Fault.NO_CAPTION)]
         problem = ("excluded", colours.dim) if is_excluded else (", ".join(shown), colours.warning)
-        lines = [problem, (caption or entry.file.name, colours.dim)]
+        lines = [problem, (caption or entry.file.name, colours.accent if is_proposed else colours.dim)]
         bottom = cell.adjusted(MARGIN, cell.height() - STRIP + 2, -MARGIN, -2)
         for number, (text, colour) in enumerate(line for line in lines if line[0]):
             painter.setPen(QColor(colour))

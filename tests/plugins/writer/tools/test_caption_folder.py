@@ -83,3 +83,7 @@ def test_it_can_be_cancelled_between_images(folder: Path) -> None:
     with pytest.raises(api.Cancelled):
         run(folder, ctx)
     assert len([event for event in ctx.events if isinstance(event, api.Caption)]) == 1
+
+
+def test_a_draft_captions_all_that_are_named(folder: Path) -> None:
+    assert run(folder, testing.FakeContext(draft=True), names=["001.png"]) == ({"001.png": "a blue square"}, [])
