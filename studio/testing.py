@@ -126,6 +126,12 @@ class FakeContext:
     def note(self, name: str, value: Any) -> None:
         self.notes[name] = value
 
+    def notes_of(self, path: Path) -> dict[str, Any]:
+        from studio.library.index import extraction
+
+        recipe = extraction.recipe_of(path)
+        return dict(recipe.notes) if recipe else {}
+
     def _own_models(self) -> dict[str, Path]:
         folder = self.folder / "models" if self.folder else None
         return {path.name: path for path in sorted(folder.iterdir())} if folder and folder.is_dir() else {}

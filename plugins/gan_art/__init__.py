@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from studio import api
 
+from .tools.dream import Dream
 from .tools.train import TrainGan
 
 __version__ = "1.0"
@@ -13,4 +14,4 @@ title = "GAN"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [TrainGan]
+    return [Dream, TrainGan]

@@ -124,6 +124,12 @@ class Context(Protocol):
     def note(self, name: str, value: Any) -> None:
         """Write a plain JSON value into the recipe's notes."""
 
+    def notes_of(self, path: Path) -> Mapping[str, Any]:
+        """Return the notes in the recipe of an input, such as a creation; empty for a file without a recipe.
+
+        Whoever made the file wrote them, so check each value before it is used.
+        """
+
 
 def pause_if_requested(ctx: Context, save_state: Callable[[], object] | None = None) -> None:
     """Raise Paused if the artist asked to pause. Call it between the steps of a `pausable` tool.
@@ -205,3 +211,6 @@ class ContextProxy:
 
     def note(self, name: str, value: Any) -> None:
         self._ctx.note(name, value)
+
+    def notes_of(self, path: Path) -> Mapping[str, Any]:
+        return self._ctx.notes_of(path)

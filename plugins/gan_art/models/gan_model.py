@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +62,20 @@ class GanModel:
         """Names of the classes; their numbers where they have no names."""
         names = [*self.config.class_names[: self.generator.classes]]
         return names + [str(number) for number in range(len(names), self.generator.classes)]
+
+    @cached_property
+    def style_space(self) -> str:
+        """A digest of the mapping network: models with the same one share the meaning of styles.
+
+        That of all weights where there is no mapping network.
+        """
+        generator: Any = self.generator
+        weights: dict[str, Tensor] = generator.state_dict()
+        mapping = {name: value for name, value in weights.items() if name.startswith("mapping.")}
+        digest = hashlib.sha256()
+        for name, value in sorted((mapping or weights).items()):
+            digest.update(name.encode() + value.cpu().float().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def find_class(self, name: str) -> int:
         """Return the number of a class by its name or number. Raises BadInput for one that does not exist."""

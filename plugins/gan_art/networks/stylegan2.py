@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 import torch
@@ -160,12 +162,17 @@ class SynthesisNetwork(nn.Module):
 
         With `blocks` only so many are computed, and the image has the size of the last one.
         """
+        images = islice(self.iterate_blocks(styles, noise), blocks)
+        return deque(images, maxlen=1).pop()
+
+    def iterate_blocks(self, styles: Tensor, noise: Noise = "const") -> Iterator[Tensor]:
+        """Yield the image [n, channels, height, width] after each block, each twice as large as the one before."""
         features = image = None
         first = 0
-        for block in self.list_blocks()[:blocks]:
+        for block in self.list_blocks():
             features, image = block(features, image, styles[:, first : first + block.layer_count + 1], noise)
             first += block.layer_count
-        return cast(Tensor, image)
+            yield cast(Tensor, image)
 
 
 class Generator(nn.Module):

@@ -17,6 +17,7 @@ from studio.core.messages import RunJob, replace_surrogates
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.core.settings import Settings
+from studio.library.index import extraction
 from studio.library.models import hub_cache, model_packages, offers
 from studio.worker import devices
 from studio.worker.devices import Device
@@ -169,6 +170,10 @@ class JobContext:
             self._notes[name] = msgspec.json.decode(msgspec.json.encode(replace_surrogates(value)))
         except (TypeError, msgspec.MsgspecError, RecursionError) as error:
             raise TypeError(f"the note {name!r} must be a plain JSON value: {error}") from error
+
+    def notes_of(self, path: Path) -> dict[str, Any]:
+        recipe = extraction.recipe_of(path)
+        return dict(recipe.notes) if recipe else {}
 
     def _note_model(self, name: str, path: Path) -> None:
         self._model_refs.setdefault(str(path), self._provenance.note_model(name, path))
