@@ -25,6 +25,7 @@ from studio.core.untrusted_files import name_for_display, read_file
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image as PilImage
 
 _CAMERA_PREFIXES = frozenset(
     {"img", "dsc", "dscn", "dscf", "pxl", "mvimg", "gopr", "dji", "pict", "image", "untitled", "screenshot"}
@@ -81,7 +82,7 @@ def find_files(folder: Path, suffixes: Collection[str], exclude: Collection[str]
     """Return the files in a folder and its subfolders whose names end in one of the suffixes, sorted by path.
 
     Suffixes are given in lower case, such as ".txt" or ".jsonl.xz"; case is ignored. Hidden files are left out, and
-    those in `exclude`: names relative to the folder, with forward slashes.
+    those in `exclude`: names relative to the folder, with forward slashes; one that ends with a slash is a folder.
     Raises BadInput when the folder is missing or may not be read.
     """
     if not folder.is_dir():
@@ -92,7 +93,11 @@ def find_files(folder: Path, suffixes: Collection[str], exclude: Collection[str]
         found = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
         raise BadInput(f"The folder {folder} cannot be read: permission denied.", "Change its permissions.") from error
-    return [path for path in found if path.relative_to(folder).as_posix() not in exclude] if exclude else found
+    if not exclude:
+        return found
+    names, folders = frozenset(exclude), tuple(name for name in exclude if name.endswith("/"))
+    named = ((path, path.relative_to(folder).as_posix()) for path in found)
+    return [path for path, name in named if name not in names and not name.startswith(folders)]
 
 
 def find_images(folder: Path, words: Sequence[str] = (), exclude: Collection[str] = ()) -> list[Path]:
@@ -112,6 +117,23 @@ def find_images(folder: Path, words: Sequence[str] = (), exclude: Collection[str
         return f"{path.name} {' '.join(str(value) for value in row.values())}".casefold()
 
     return [path for path in paths if any(word in searchable(path) for word in wanted)]
+
+
+def index_masks(folder: Path, exclude: Collection[str] = ()) -> dict[str, Path]:
+    """Return the masks in a folder by their names relative to it, with forward slashes and without suffix.
+
+    The first by name counts, if there are several with one name.
+    """
+    masks: dict[str, Path] = {}
+    for path in find_images(folder, exclude=exclude):
+        masks.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return masks
+
+
+def mask_channel(image: PilImage) -> PilImage:
+    """Return what an image means as a mask, of 8 bits: its alpha channel, or its brightness where it is opaque."""
+    has_alpha = image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255)
+    return image.getchannel("A") if has_alpha else image.convert("L")
 
 
 def count_images(folder: Path, limit: int) -> int:

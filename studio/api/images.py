@@ -18,6 +18,8 @@ from studio.core.images import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
@@ -39,6 +41,7 @@ __all__ = [
     "open_picture",
     "open_undecoded",
     "read_orientation",
+    "read_upright_size",
     "resize_for_model",
     "round_to_multiple",
     "shrink_shorter_side",
@@ -54,6 +57,16 @@ FitMode: TypeAlias = Literal["crop", "pad"]
 SIGNED: ValueRange = (-1.0, 1.0)
 """The range of most diffusion models, autoencoders and GANs."""
 UNIT: ValueRange = (0.0, 1.0)
+
+
+def read_upright_size(path: Path) -> Size | None:
+    """Return the size of an upright image from its header; None for one that only `open_picture` can read."""
+    try:
+        with open_undecoded(path) as image:
+            width, height = image.size
+            return (height, width) if read_orientation(image) > 4 else (width, height)
+    except Exception:
+        return None
 
 
 def flatten_alpha(picture: Image, background: str = "#ffffff") -> Image:

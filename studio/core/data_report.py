@@ -23,6 +23,10 @@ class Fault(StrEnum):
     SHAPE = "shape"
     DAMAGED = "damaged"
     NO_CAPTION = "no_caption"
+    NO_MASK = "no_mask"
+    UNUSED = "unused"
+    OTHER_SHAPE = "other_shape"
+    BLACK = "black"
 
     @property
     def label(self) -> str:
@@ -40,8 +44,12 @@ _LABELS = {
     Fault.SHAPE: "long and narrow",
     Fault.DAMAGED: "lost characters",
     Fault.NO_CAPTION: "no caption",
+    Fault.NO_MASK: "no mask",
+    Fault.UNUSED: "not used",
+    Fault.OTHER_SHAPE: "another shape",
+    Fault.BLACK: "black",
 }
-UNUSABLE = frozenset({Fault.BROKEN, Fault.EMPTY, Fault.TINY})
+UNUSABLE = frozenset({Fault.BROKEN, Fault.EMPTY, Fault.TINY, Fault.UNUSED})
 """Faults of files that a training leaves out."""
 REPEATED = frozenset({Fault.DUPLICATE, Fault.NEAR_DUPLICATE})
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from studio import api
@@ -38,6 +39,7 @@ from ..training.preview_sheet import PreviewSheet
 from ..training.trainer import Trainer
 
 MIN_IMAGES = 8
+REGULARISATION = "regularisation image"
 CHECKPOINT_INTERVAL = 60.0
 """Seconds between two checkpoints."""
 DEFAULT_HELD_OUT = 0.1
@@ -151,7 +153,25 @@ class TrainDiffusion(api.Tool):
     def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:
         has_buckets = params.image_shape == "buckets"
         sources = data_report.list_sources(params, params.size, has_captions=True, crops_centre=not has_buckets)
+        if params.regularisation:
+            sources.append(
+                replace(
+                    sources[0],
+                    folder=params.regularisation,
+                    paths=api.datasets.find_images(
+                        params.regularisation, exclude=params.nested_in(params.regularisation)
+                    ),
+                    noun=REGULARISATION,
+                    excluded=params.excluded_in(params.regularisation),
+                    is_first=False,
+                )
+            )
         report = data_report.inspect_images(sources, ctx, partial(_find_bucket, params.size) if has_buckets else None)
+        if params.regularisation and not report.count_usable(REGULARISATION):
+            shortage = api.training.describe_shortage(params.regularisation, 0, 1, REGULARISATION)
+            report = data_report.refuse(report, shortage)
+        if params.masks == "folder":
+            report = _inspect_masks(params, report, ctx)
         count = report.count_usable("image")
         if count < MIN_IMAGES:
             report = data_report.refuse(report, api.training.describe_shortage(params.folder, count, MIN_IMAGES))
@@ -213,14 +233,34 @@ def _find_bucket(side: int, size: api.images.Size) -> api.images.Size:
     return width, height
 
 
-def _describe_reading(params: TrainDiffusion.Params) -> dataset.Reading:
-    if params.masks == "folder" and params.mask_folder is None:
+def _inspect_masks(
+    params: TrainDiffusion.Params, report: data_report.DataReport, ctx: data_report.InspectionContext
+) -> data_report.DataReport:
+    try:
+        folder = _find_mask_folder(params)
+    except api.BadInput as error:
+        return data_report.refuse(report, error)
+    return data_report.inspect_masks(report, folder, ctx, size=params.size, excluded=params.excluded_in(folder))
+
+
+def _find_mask_folder(params: TrainDiffusion.Params) -> Path:
+    if params.mask_folder is None:
         raise api.BadInput("No folder of masks is chosen.", "Choose one, or set Masks to None.")
+    if params.mask_folder in (params.folder, *params.more_folders):
+        raise api.BadInput("The folder of masks is that of the images.", "Put the masks into a folder of their own.")
+    return params.mask_folder
+
+
+def _describe_reading(params: TrainDiffusion.Params) -> dataset.Reading:
+    masks = None
+    if params.masks == "folder":
+        folder = _find_mask_folder(params)
+        masks = api.datasets.index_masks(folder, params.excluded_in(folder))
     return dataset.Reading(
         params.size,
         buckets=params.image_shape == "buckets",
         alpha_masks=params.masks == "alpha",
-        mask_folder=params.mask_folder if params.masks == "folder" else None,
+        masks=masks,
         repeats=params.repeats,
     )
 

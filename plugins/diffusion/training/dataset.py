@@ -5,12 +5,11 @@ Images are encoded once, and their latents are stored beside the checkpoint.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,8 +75,8 @@ class Reading:
     buckets: bool = False
     alpha_masks: bool = False
     """Whether the alpha channel is the mask."""
-    mask_folder: Path | None = None
-    """Folder of masks with the names of the images."""
+    masks: Mapping[str, Path] | None = None
+    """Masks by the names of images, as `api.datasets.index_masks` returns them; None where they are not used."""
     repeats: int = 1
 
 
@@ -123,15 +122,6 @@ def read_folders(
         masks += [sample[2] for sample in read]
         images.skipped.update(skipped)
         images.counts[_unique_name(folder, images.counts)] = len(read)
-    if reading.mask_folder and None in masks:
-        missing = sum(
-            mask is None for mask, subject in zip(masks, subjects, strict=True) if not subject.is_regularisation
-        )
-        if missing:
-            yield api.Notice(
-                f"{missing:,} of the images have no mask in {reading.mask_folder.name}, so all of their area counts.",
-                "warning",
-            )
     return images
 
 
@@ -160,8 +150,9 @@ class _Reader:
     def __call__(self, path: Path) -> tuple[Subject, NDArray[np.uint8], NDArray[np.uint8] | None]:
         subject, pixels = read_image(self.subjects[path], self.reading.size, buckets=self.reading.buckets)
         mask = None
-        if self.reading.mask_folder:
-            mask = _read_mask(self.reading.mask_folder, path.relative_to(self.folder), pixels.shape)
+        if self.reading.masks is not None and not subject.is_regularisation:
+            if mask_path := self.reading.masks.get(path.relative_to(self.folder).with_suffix("").as_posix()):
+                mask = _read_mask(mask_path, pixels.shape)
         elif self.reading.alpha_masks and pixels.shape[2] == 4:
             mask = pixels[..., 3]
         return subject, pixels, mask
@@ -193,16 +184,8 @@ def _crop_middle(image: Image.Image, height: int, width: int) -> tuple[NDArray[n
     return pixels, (round(left * scale), round(top * scale))
 
 
-def _read_mask(folder: Path, name: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """Read the mask of an image: a file of its name and any image suffix. None if there is none."""
-    place = folder / name
-    found = sorted(place.parent.glob(f"{glob.escape(place.stem)}.*"))
-    path = next((path for path in found if path.suffix.lower() in api.images.IMAGE_SUFFIXES), None)
-    if path is None:
-        return None
-    mask = api.images.open_picture(path)
-    has_alpha = mask.mode == "RGBA" and mask.getchannel("A").getextrema() != (255, 255)
-    return _crop_middle(mask.getchannel("A") if has_alpha else mask.convert("L"), *shape[:2])[0]
+def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return _crop_middle(api.datasets.mask_channel(api.images.open_picture(path)), *shape[:2])[0]
 
 
 def plan_items(images: LoadedImages, *, flips: bool, pairs: int, seed: int) -> list[Item]:

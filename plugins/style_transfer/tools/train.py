@@ -59,7 +59,7 @@ class StyleTrain(api.Tool):
         sources = data_report.list_sources(params, params.size, noun="photo")
         folder = params.paintings if params.kind != "effect" else None
         if folder is not None:
-            paths = api.datasets.find_images(folder, params.only)
+            paths = api.datasets.find_images(folder, params.only, params.nested_in(folder))
             sources.append(data_report.ImageSource(folder, paths, params.size, "painting", params.excluded_in(folder)))
         report = data_report.inspect_images(sources, ctx)
         photos, paintings = report.count_usable("photo"), report.count_usable("painting")

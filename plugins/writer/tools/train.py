@@ -151,7 +151,7 @@ class WriterTrain(api.Tool):
         sources = [
             data_report.TextSource(
                 folder,
-                find_texts(folder, params.only),
+                find_texts(folder, params.only, params.nested_in(folder)),
                 read_content,
                 excluded=params.excluded_in(folder),
                 is_first=number == 0,

@@ -6,6 +6,7 @@ A tool implements `Tool.inspect_data` with `inspect_images` or `inspect_texts`, 
 
 from studio.api.data_report.checks import Advice, InspectionContext, advise, check_data, refuse, with_advice
 from studio.api.data_report.images import ImageSource, inspect_images, list_sources
+from studio.api.data_report.masks import inspect_masks
 from studio.api.data_report.texts import TextContent, TextSource, inspect_texts
 from studio.core.data_report import CaptionSource, DataFile, DataFolder, DataReport, Fault, Finding
 
@@ -24,6 +25,7 @@ __all__ = [
     "advise",
     "check_data",
     "inspect_images",
+    "inspect_masks",
     "inspect_texts",
     "list_sources",
     "refuse",

@@ -15,7 +15,7 @@ from studio.api import datasets
 from studio.api.data_report.checks import InspectionContext, refuse
 from studio.api.data_report.faults import describe_faults
 from studio.api.image_similarity import THUMBNAIL_SIDE, find_similar
-from studio.api.images import Size, flatten_alpha, open_picture, open_undecoded, read_orientation
+from studio.api.images import Size, flatten_alpha, open_picture, read_upright_size
 from studio.core.data_report import UNUSABLE, CaptionSource, DataFile, DataFolder, DataReport, Fault, Finding
 from studio.core.errors import BadInput
 from studio.core.untrusted_files import make_printable, name_for_display, open_file
@@ -61,7 +61,7 @@ def list_sources(
     return [
         ImageSource(
             folder,
-            datasets.find_images(folder),
+            datasets.find_images(folder, exclude=params.nested_in(folder)),
             size,
             noun,
             excluded=params.excluded_in(folder),
@@ -155,7 +155,7 @@ def _inspect_image(source: ImageSource, path: Path) -> _Image:
     except (BadInput, OSError) as error:
         image.add(Fault.BROKEN, str(error))
         return image
-    image.size = width, height = _read_size(path, picture.size)
+    image.size = width, height = read_upright_size(path) or picture.size
     try:
         datasets.refuse_tiny(path, image.size)
     except BadInput as error:
@@ -171,16 +171,6 @@ def _inspect_image(source: ImageSource, path: Path) -> _Image:
     if is_blank:
         image.add(Fault.BLANK, "It shows one colour only.")
     return image
-
-
-def _read_size(path: Path, otherwise: Size) -> Size:
-    """Return the size of an upright image in px from its header."""
-    try:
-        with open_undecoded(path) as image:
-            width, height = image.size
-            return (height, width) if read_orientation(image) > 4 else (width, height)
-    except Exception:  # a header that only `open_picture` can read
-        return otherwise
 
 
 def _make_thumbnail(picture: Any) -> tuple[NDArray[np.uint8], bool]:

@@ -47,9 +47,20 @@ class TrainingParams(Params):
     def excluded_in(self, folder: Path) -> frozenset[str]:
         """Return the names of excluded files relative to one of the folders, for `api.datasets.find_files`."""
         if folder == self.folder:
-            return frozenset(self.exclude)
+            return self.nested_in(folder) | frozenset(self.exclude)
         start = f"{folder.name}/"
-        return frozenset(name.removeprefix(start) for name in self.exclude if name.startswith(start))
+        names = (name.removeprefix(start) for name in self.exclude if name.startswith(start))
+        return self.nested_in(folder) | frozenset(names)
+
+    def nested_in(self, folder: Path) -> frozenset[str]:
+        """Return the other folders of these parameters that lie inside a folder, each with a slash at its end.
+
+        What is in them is no data of that folder as well: masks are not trained as images, and nothing counts twice.
+        """
+        values = (value for _, value in self)
+        paths = (path for value in values for path in (value if isinstance(value, list) else [value]))
+        others = {path for path in paths if isinstance(path, Path) and path != folder and path.is_relative_to(folder)}
+        return frozenset(f"{path.relative_to(folder).as_posix()}/" for path in others if path.is_dir())
 
 
 class HasTrainingNumbers(Protocol):

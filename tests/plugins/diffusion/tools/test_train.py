@@ -317,6 +317,30 @@ def test_the_data_is_inspected_with_captions_and_advice(pictures: Path) -> None:
         assert report.count_captions() == {CaptionSource.FOLDER_LIST: 8}
 
 
+def test_regularisation_images_and_masks_are_inspected_as_well(pictures: Path, tmp_path: Path) -> None:
+    others, masks = pictures / "others", tmp_path / "masks"
+    others.mkdir()
+    masks.mkdir()
+    (others / "broken.png").write_bytes(b"")
+    options = {"folder": pictures, "size": 64, "kind": "lora", "regularisation": others, "masks": "folder"}
+    report = testing.inspect_data(TrainDiffusion, **options)
+    assert report is not None
+    assert report.refusal == "others contains no readable regularisation images, and this training needs 1."
+    Image.effect_noise((64, 64), 80).save(others / "a person.png")
+    report = testing.inspect_data(TrainDiffusion, **options)
+    assert report is not None
+    assert report.refusal == "No folder of masks is chosen."
+    Image.new("L", (64, 64), 255).save((masks / next(pictures.glob("*.*")).name).with_suffix(".png"))
+    report = testing.inspect_data(TrainDiffusion, **options, mask_folder=masks)
+    assert report is not None
+    assert not report.refusal
+    assert report.summary == "8 images, all usable; 2 regularisation images, 1 usable; 1 mask, all usable."
+    assert dict(report.facts)["Masks"] == "1 of 8 images have one"
+    report = testing.inspect_data(TrainDiffusion, **options, mask_folder=pictures)
+    assert report is not None
+    assert report.refusal == "The folder of masks is that of the images."
+
+
 def test_images_without_captions_are_trained_with_an_empty_one(pictures: Path, vae: str, tmp_path: Path) -> None:
     (tmp_path / "pictures.jsonl").unlink()
     events = testing.run(TrainDiffusion, testing.FakeContext(7, tmp_path / "job"), folder=pictures, vae=vae, **TINY)

@@ -112,7 +112,7 @@ def test_transparency_weighs_the_loss(tmp_path: Path) -> None:
     assert encode(plain, 64).draw_batch(0).weights is None
 
 
-def test_masks_come_from_a_folder_and_missing_ones_are_told(tmp_path: Path) -> None:
+def test_masks_come_from_a_folder(tmp_path: Path) -> None:
     photos, masks = tmp_path / "photos", tmp_path / "masks"
     (photos / "deep").mkdir(parents=True)
     (masks / "deep").mkdir(parents=True)
@@ -121,14 +121,12 @@ def test_masks_come_from_a_folder_and_missing_ones_are_told(tmp_path: Path) -> N
     mask = Image.new("L", (192, 128))
     mask.paste(255, (96, 0, 192, 128))
     mask.save(masks / "deep/a[1].png")
-    images, events = finish(dataset.read_folders([photos], Reading(64, mask_folder=masks)))
+    images, _ = finish(dataset.read_folders([photos], Reading(64, masks=api.datasets.index_masks(masks))))
     by_name = {subject.path.name: mask for subject, mask in zip(images.subjects, images.masks, strict=True)}
     found = by_name["a[1].jpg"]
     assert found is not None
     assert (found.shape, found[30, 5], found[30, 60]) == ((64, 64), 0, 255)
     assert by_name["b.jpg"] is None
-    told = [event.text for event in events if isinstance(event, api.Notice)]
-    assert told == ["1 of the images have no mask in masks, so all of their area counts."]
 
 
 def test_regularisation_images_are_as_many_as_the_others(tmp_path: Path) -> None:
