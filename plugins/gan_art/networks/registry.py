@@ -8,6 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from . import stylegan2
+from .biggan import build_biggan
+from .dcgan import build_dcgan
+from .fastgan import build_fastgan
+from .lightweight_gan import build_lightweight_gan
+from .lucidrains_stylegan2 import build_lucidrains_stylegan2
+from .progressive_gan import build_progressive_gan
+from .r3gan import build_r3gan
+from .stylegan3 import build_stylegan3
 
 Builder = Callable[[Mapping[str, Tensor], float | None, Mapping[str, Any]], nn.Module]
 
@@ -18,7 +26,17 @@ def _build_stylegan2(weights: Mapping[str, Tensor], clamp: float | None, options
     return network
 
 
-GENERATORS: dict[str, Builder] = {"stylegan2": _build_stylegan2}
+GENERATORS: dict[str, Builder] = {
+    "stylegan2": _build_stylegan2,
+    "stylegan3": build_stylegan3,
+    "r3gan": build_r3gan,
+    "fastgan": build_fastgan,
+    "lightweight_gan": build_lightweight_gan,
+    "lucidrains_stylegan2": build_lucidrains_stylegan2,
+    "progressive_gan": build_progressive_gan,
+    "biggan": build_biggan,
+    "dcgan": build_dcgan,
+}
 """Functions that build a generator from (weights, activation clamp, options) by architecture."""
 
 
