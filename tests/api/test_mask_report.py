@@ -43,8 +43,8 @@ def inspect(folder: Path, masks: Mapping[str, Image.Image | bytes], **options: o
     return data_report.inspect_masks(report, place, Inspection(), size=SIDE, **options)  # type: ignore[arg-type]
 
 
-def white(*size: int) -> Image.Image:
-    return Image.new("L", size or (SIDE, SIDE), 255)
+def white(width: int = SIDE, height: int = SIDE) -> Image.Image:
+    return Image.new("L", (width, height), 255)
 
 
 def files(report: DataReport, noun: str) -> dict[str, DataFile]:
