@@ -89,7 +89,7 @@ def test_a_training_that_cannot_start_gives_status_2(
     (folder / "red scarf 1.png").unlink()
     out = inspect(home, capsys, "knit.learn", "--set", f"folder={folder}", status=2)
     assert out.endswith(
-        "The training cannot start: wool contains 1 readable image, and this training needs 2. "
+        "The training cannot start: wool contains 1 usable image, and this training needs 2. "
         "Add images or choose another folder.\n"
     )
 

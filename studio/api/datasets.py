@@ -76,6 +76,8 @@ class ImageCaption:
     keywords: tuple[str, ...] = ()
     style: str = ""
     source: CaptionSource = CaptionSource.NONE
+    fault: str = ""
+    """A sentence about a caption file that cannot be read."""
 
 
 def find_files(folder: Path, suffixes: Collection[str], exclude: Collection[str] = ()) -> list[Path]:
@@ -266,7 +268,8 @@ def read_captions(folder: Path, paths: Sequence[Path]) -> list[ImageCaption]:
     The first of these counts: a text file NAME.txt beside the picture; its row in `FOLDER.jsonl` beside the folder or
     in `captions.jsonl` inside it (see `read_caption_list`), with `caption`, or with `name` and perhaps `keywords` and
     `style`; its file name, without digits at the end. A file name without a word, such as `000` or `IMG_0001`, is no
-    caption: it stays empty. Raises BadInput when one of these files is damaged.
+    caption: it stays empty, as does that of an image whose text file cannot be read. Raises BadInput when a list is
+    damaged.
     """
     rows: dict[str, tuple[CaptionSource, Mapping[str, Any]]] = {}
     lists = {
@@ -322,8 +325,11 @@ def has_word(name: str) -> bool:
 
 
 def _read_caption(path: Path, source: CaptionSource, row: Mapping[str, Any]) -> ImageCaption:
-    if text := _caption_file(path.with_suffix(".txt")):
-        return ImageCaption(path, text, source=CaptionSource.TEXT_FILE)
+    try:
+        if text := _caption_file(path.with_suffix(".txt")):
+            return ImageCaption(path, text, source=CaptionSource.TEXT_FILE)
+    except BadInput as error:
+        return ImageCaption(path, "", fault=str(error))
     if text := _text(row.get("caption")):
         return ImageCaption(path, text, source=source)
     if text := _text(row.get("name")):

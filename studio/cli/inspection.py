@@ -63,7 +63,7 @@ def _print_report(report: DataReport, console: Console) -> None:
         console.print_line("")
         console.print_table(rows)
     for folder in report.folders:
-        _print_table(folder.path, _list_problems(folder), console)
+        _print_table(folder.path, _list_problems(folder, report.find_common_faults()), console)
         examples = [(file.name, file.caption) for file in folder.usable if file.caption][:MAX_EXAMPLES]
         _print_table("Captions, for example", examples, console)
     if report.warnings:
@@ -75,12 +75,14 @@ def _print_report(report: DataReport, console: Console) -> None:
         console.print_line(f"The training cannot start: {report.refusal} {report.hint}".strip())
 
 
-def _list_problems(folder: DataFolder) -> Iterator[tuple[str, str]]:
+def _list_problems(folder: DataFolder, common: frozenset[Fault]) -> Iterator[tuple[str, str]]:
+    """Yield the files with problems that not all have."""
     for file in folder.files:
+        findings = [finding for finding in file.findings if finding.fault not in common | {Fault.NO_CAPTION}]
         if file.is_excluded:
             yield file.name, "excluded"
-        elif file.faults - {Fault.NO_CAPTION}:
-            yield file.name, " ".join(finding.sentence for finding in file.findings)
+        elif findings:
+            yield file.name, " ".join(finding.sentence for finding in findings)
 
 
 def _print_table(title: str, rows: Iterator[tuple[str, str]] | list[tuple[str, str]], console: Console) -> None:

@@ -23,6 +23,7 @@ class Fault(StrEnum):
     SHAPE = "shape"
     DAMAGED = "damaged"
     NO_CAPTION = "no_caption"
+    BROKEN_CAPTION = "broken_caption"
     NO_MASK = "no_mask"
     UNUSED = "unused"
     OTHER_SHAPE = "other_shape"
@@ -44,6 +45,7 @@ _LABELS = {
     Fault.SHAPE: "long and narrow",
     Fault.DAMAGED: "lost characters",
     Fault.NO_CAPTION: "no caption",
+    Fault.BROKEN_CAPTION: "unreadable caption",
     Fault.NO_MASK: "no mask",
     Fault.UNUSED: "not used",
     Fault.OTHER_SHAPE: "another shape",
@@ -168,9 +170,12 @@ class DataReport(Struct, frozen=True, kw_only=True):
         return {fault: counts[fault] for fault in Fault if counts[fault]}
 
     def find_common_faults(self) -> frozenset[Fault]:
-        """Return the faults that all of several usable files have, so that they single out none."""
+        """Return the faults that single out no file: all of several usable ones have them, or most are small."""
         usable = [file.faults for folder in self.folders for file in folder.usable]
-        return frozenset.intersection(*usable) if len(usable) > 1 else frozenset()
+        if len(usable) < 2:
+            return frozenset()
+        small = sum(Fault.SMALL in faults for faults in usable)
+        return frozenset.intersection(*usable) | ({Fault.SMALL} if 2 * small > len(usable) else set())
 
     def count_captions(self) -> dict[CaptionSource, int]:
         """Return the number of usable files by the source of their captions; empty where captions are not used."""

@@ -287,6 +287,32 @@ def test_a_training_warns_and_refuses_with_the_words_of_the_report(folder: Path,
         list(testing.run(Trainer, testing.FakeContext(1, tmp_path / "other"), folder=folder))
 
 
+def test_a_refused_training_gets_no_advice() -> None:
+    refused = data_report.refuse(DataReport(), api.BadInput("Too few."))
+    assert data_report.advise(refused, 0, (data_report.Advice(None, "few."),)) == refused
+
+
+def test_a_caption_file_that_cannot_be_read_is_a_fault_of_its_image(folder: Path) -> None:
+    save(folder / "owl.png", draw(1))
+    (folder / "owl.txt").write_bytes(bytes(range(256)))
+    report = inspect(folder, has_captions=True)
+    assert not report.refusal
+    assert find(report, "owl.png").faults == {Fault.BROKEN_CAPTION}
+    assert [warning.sentence for warning in report.warnings] == [
+        "1 image has a caption file that cannot be read, so that it counts as one without a caption: owl.png."
+    ]
+
+
+def test_small_sides_of_most_images_single_out_none(folder: Path) -> None:
+    for number in range(1, 4):
+        save(folder / f"{number}.png", draw(number, (40, 40)))
+    assert inspect(folder).find_common_faults() == {Fault.SMALL}
+    assert inspect(folder, 16).find_common_faults() == set()
+    for number in range(4, 7):
+        save(folder / f"{number}.png", draw(number))
+    assert inspect(folder).find_common_faults() == set()
+
+
 def test_excluded_names_belong_to_their_folder(tmp_path: Path) -> None:
     params = api.training.TrainingParams(
         folder=tmp_path / "one", more_folders=[tmp_path / "two"], exclude=["a.png", "sub/b.png", "two/c.png"]

@@ -171,6 +171,15 @@ def test_excluded_and_tiny_images_are_left_out(tmp_path: Path) -> None:
         datasets.read_image(tiny, 64)
 
 
+@pytest.mark.parametrize("content", [bytes(range(256)), b"\0\0\0"])
+def test_a_damaged_caption_file_costs_one_caption(tmp_path: Path, content: bytes) -> None:
+    paths = [tmp_path / "a fox.png", tmp_path / "a dog.png"]
+    (tmp_path / "a fox.txt").write_bytes(content)
+    fox, dog = datasets.read_captions(tmp_path, paths)
+    assert (fox.text, fox.fault) == ("", "The caption file a fox.txt is no text. Save it as UTF-8.")
+    assert (dog.text, dog.fault) == ("a dog", "")
+
+
 @pytest.mark.parametrize("content", [b"no json", b'{"name": "x"}', b"[1]", b"\xff"])
 def test_a_damaged_list_of_captions_is_reported(tmp_path: Path, content: bytes) -> None:
     path = save_picture(tmp_path / "a.png")

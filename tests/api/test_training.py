@@ -285,7 +285,7 @@ def test_values_of_the_artist_override_the_defaults(tmp_path: Path) -> None:
     assert changed == api.training.TrainingDefaults(steps=7, batch=4, learning_rate=0.1)
 
 
-@pytest.mark.parametrize(("count", "words"), [(0, "no readable images"), (1, "1 readable image,"), (7, "7 readable")])
+@pytest.mark.parametrize(("count", "words"), [(0, "no usable images"), (1, "1 usable image,"), (7, "7 usable")])
 def test_too_few_samples_are_reported(count: int, words: str) -> None:
     api.training.require_samples(Path("/x/faces"), 8, 8)
     with pytest.raises(api.BadInput, match=rf"^faces contains {words}.* and this training needs 8\."):

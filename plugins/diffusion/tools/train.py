@@ -167,7 +167,10 @@ class TrainDiffusion(api.Tool):
                 )
             )
         report = data_report.inspect_images(sources, ctx, partial(_find_bucket, params.size) if has_buckets else None)
-        if params.regularisation and not report.count_usable(REGULARISATION):
+        if params.regularisation in (params.folder, *params.more_folders):
+            error = api.BadInput("The regularisation images are the training images.", "Choose another folder.")
+            report = data_report.refuse(report, error)
+        elif params.regularisation and not report.count_usable(REGULARISATION):
             shortage = api.training.describe_shortage(params.regularisation, 0, 1, REGULARISATION)
             report = data_report.refuse(report, shortage)
         if params.masks == "folder":

@@ -68,6 +68,10 @@ class StyleTrain(api.Tool):
             report = data_report.refuse(report, shortage)
         if params.kind != "effect" and folder is None:
             report = data_report.refuse(report, _miss_paintings())
+        elif folder in (params.folder, *params.more_folders):
+            report = data_report.refuse(
+                report, api.BadInput("The folder of paintings is that of the photos.", "Choose another folder for one.")
+            )
         elif folder is not None and paintings < preset.min_paintings:
             shortage = api.training.describe_shortage(folder, paintings, preset.min_paintings, "painting")
             report = data_report.refuse(report, shortage)

@@ -61,7 +61,7 @@ class Corpus:
     counts: dict[str, int] = field(default_factory=dict)
     """Number of documents by file name, or by folder and suffix for files that hold one document."""
     encodings: dict[str, str] = field(default_factory=dict)
-    """Detected encoding by file name, of files that are neither UTF-8 nor UTF-16."""
+    """Encoding by file name, of files that are not UTF-8."""
 
 
 def find_texts(folder: Path, name_filter: Sequence[str] = (), exclude: Collection[str] = ()) -> list[Path]:
@@ -77,7 +77,7 @@ def find_texts(folder: Path, name_filter: Sequence[str] = (), exclude: Collectio
 
 
 def read_documents(path: Path, encodings: dict[str, str] | None = None) -> list[Document]:
-    """Read all documents in a file. A detected encoding is noted in `encodings`.
+    """Read all documents in a file. An encoding other than UTF-8 is noted in `encodings`.
 
     Raises BadInput if the file is damaged, too large, or not a text.
     """
@@ -91,7 +91,7 @@ def read_documents(path: Path, encodings: dict[str, str] | None = None) -> list[
     except (OSError, EOFError, lzma.LZMAError, UnicodeError) as error:
         raise api.BadInput(f"{path.name} cannot be read as text.", "Save it as UTF-8.") from error
     text = decoded.text
-    if encodings is not None and not decoded.encoding.startswith("utf"):
+    if encodings is not None and decoded.encoding != "utf-8":
         encodings[path.name] = decoded.encoding
     if not path.name.lower().endswith((".jsonl", ".jsonl.xz")):
         return _build_documents(path.stem.replace("-", " ").replace("_", " "), text, kind)
@@ -126,8 +126,8 @@ def read_folders(
             corpus.documents += documents
             group = path.name if len(documents) > 1 else f"{path.parent.name}/*{path.suffix}"
             corpus.counts[group] = corpus.counts.get(group, 0) + len(documents)
-    if corpus.encodings:
-        yield api.Notice(api.datasets.describe_encodings(corpus.encodings))
+    if detected := {name: found for name, found in corpus.encodings.items() if not found.startswith("utf")}:
+        yield api.Notice(api.datasets.describe_encodings(detected))
     if corpus.skipped:
         yield api.datasets.describe_skipped(corpus.skipped)
     return corpus

@@ -57,7 +57,10 @@ def check_data(tool: Tool, params: Any, ctx: Context) -> Iterator[Event]:
 
 
 def advise(report: DataReport, count: int, advice: Sequence[Advice], noun: str = "image") -> DataReport:
-    """Return a report with the first advice that fits `count` samples: "51 images: a LoRA works with so many."."""
+    """Return a report with the first advice that fits `count` samples: "51 images: a LoRA works with so many.".
+
+    A report that refuses the training stays as it is, here and in `with_advice`.
+    """
     for one in advice:
         if one.below is None or count < one.below:
             return with_advice(report, f"{count_noun(count, noun)}: {one.text}", is_scarce=one.is_scarce)
@@ -66,7 +69,7 @@ def advise(report: DataReport, count: int, advice: Sequence[Advice], noun: str =
 
 def with_advice(report: DataReport, text: str, *, is_scarce: bool) -> DataReport:
     """Return a report with a sentence that says what to expect; a warning if there is too little data."""
-    return replace(report, advice=text, is_scarce=is_scarce)
+    return report if report.refusal else replace(report, advice=text, is_scarce=is_scarce)
 
 
 def refuse(report: DataReport, error: BadInput) -> DataReport:

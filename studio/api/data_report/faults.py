@@ -21,6 +21,10 @@ _SENTENCES: dict[Fault, tuple[str, str]] = {
     Fault.DUPLICATE: ("is a copy of another", "are copies of others"),
     Fault.NEAR_DUPLICATE: ("is nearly the same as another", "are nearly the same as others"),
     Fault.SHAPE: ("is long and narrow", "are long and narrow"),
+    Fault.BROKEN_CAPTION: (
+        "has a caption file that cannot be read, so that it counts as one without a caption",
+        "have caption files that cannot be read, so that they count as ones without a caption",
+    ),
     Fault.NO_MASK: ("has no mask, so that all of it counts", "have no mask, so that all of them counts"),
     Fault.UNUSED: ("belongs to no image and is not used", "belong to no image and are not used"),
     Fault.OTHER_SHAPE: ("has another shape than its image", "have other shapes than their images"),

@@ -221,7 +221,9 @@ def _read_captions(source: ImageSource, images: Sequence[_Image]) -> dict[Path, 
         return {}
     captions = datasets.read_captions(source.folder, [image.path for image in images])
     for image, caption in zip(images, captions, strict=True):
-        if image.is_usable and not caption.text:
+        if image.is_usable and caption.fault:
+            image.add(Fault.BROKEN_CAPTION, caption.fault)
+        elif image.is_usable and not caption.text:
             image.add(Fault.NO_CAPTION, "It has no caption.")
     return {caption.path: caption for caption in captions}
 

@@ -82,7 +82,8 @@ def _inspect_text(source: TextSource, path: Path, first_with: dict[bytes, str]) 
             Finding(Fault.DAMAGED, f"{count_noun(content.damaged, 'text')} with lost characters (�) will not be used.")
         )
     if not any(content.texts):
-        findings.append(Finding(Fault.EMPTY, f"{name_for_display(path)} contains no text."))
+        text = "other text" if content.damaged else "text"
+        findings.append(Finding(Fault.EMPTY, f"{name_for_display(path)} contains no {text}."))
     elif not is_excluded:
         digest = hashlib.sha256("\0".join(content.texts).encode("utf-8", "replace")).digest()
         if (first := first_with.setdefault(digest, name)) != name:

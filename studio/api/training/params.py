@@ -107,7 +107,7 @@ def require_samples(folder: Path, count: int, minimum: int, noun: str = "image")
 
 def describe_shortage(folder: Path, count: int, minimum: int, noun: str = "image") -> BadInput:
     """Return the error that says that a folder has too few readable samples."""
-    samples = f"1 readable {noun}" if count == 1 else f"{count or 'no'} readable {noun}s"
+    samples = f"1 usable {noun}" if count == 1 else f"{count or 'no'} usable {noun}s"
     return BadInput(
         f"{folder.name} contains {samples}, and this training needs {minimum}.",
         f"Add {noun}s or choose another folder.",

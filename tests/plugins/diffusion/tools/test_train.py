@@ -256,7 +256,7 @@ def test_too_many_images_are_thinned_out(pictures: Path, monkeypatch: pytest.Mon
 
 def test_too_few_images_are_refused(pictures: Path) -> None:
     (pictures / "0.png").unlink()
-    with pytest.raises(api.BadInput, match="pictures contains 7 readable images, and this training needs 8"):
+    with pytest.raises(api.BadInput, match="pictures contains 7 usable images, and this training needs 8"):
         testing.run(TrainDiffusion, folder=pictures, **TINY)
 
 
@@ -325,7 +325,7 @@ def test_regularisation_images_and_masks_are_inspected_as_well(pictures: Path, t
     options = {"folder": pictures, "size": 64, "kind": "lora", "regularisation": others, "masks": "folder"}
     report = testing.inspect_data(TrainDiffusion, **options)
     assert report is not None
-    assert report.refusal == "others contains no readable regularisation images, and this training needs 1."
+    assert report.refusal == "others contains no usable regularisation images, and this training needs 1."
     Image.effect_noise((64, 64), 80).save(others / "a person.png")
     report = testing.inspect_data(TrainDiffusion, **options)
     assert report is not None
@@ -336,9 +336,13 @@ def test_regularisation_images_and_masks_are_inspected_as_well(pictures: Path, t
     assert not report.refusal
     assert report.summary == "8 images, all usable; 2 regularisation images, 1 usable; 1 mask, all usable."
     assert dict(report.facts)["Masks"] == "1 of 8 images have one"
-    report = testing.inspect_data(TrainDiffusion, **options, mask_folder=pictures)
-    assert report is not None
-    assert report.refusal == "The folder of masks is that of the images."
+    for name, sentence in (
+        ("mask_folder", "The folder of masks is that of the images."),
+        ("regularisation", "The regularisation images are the training images."),
+    ):
+        report = testing.inspect_data(TrainDiffusion, **{**options, "mask_folder": masks, name: pictures})
+        assert report is not None
+        assert report.refusal == sentence
 
 
 def test_images_without_captions_are_trained_with_an_empty_one(pictures: Path, vae: str, tmp_path: Path) -> None:

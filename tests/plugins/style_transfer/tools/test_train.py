@@ -118,9 +118,9 @@ def test_damaged_images_are_skipped_and_named(photos: Path, tmp_path: Path) -> N
 def test_too_few_images_raise_bad_input(photos: Path, tmp_path: Path) -> None:
     single = make_folder(tmp_path / "one", 1, 2)
     (tmp_path / "none").mkdir()
-    with pytest.raises(api.BadInput, match=r"one contains 1 readable photo, and this training needs 2\."):
+    with pytest.raises(api.BadInput, match=r"one contains 1 usable photo, and this training needs 2\."):
         testing.run(StyleTrain, folder=single, **TINY)
-    with pytest.raises(api.BadInput, match="none contains no readable paintings"):
+    with pytest.raises(api.BadInput, match="none contains no usable paintings"):
         testing.run(StyleTrain, folder=photos, paintings=tmp_path / "none", kind="paintings", **TINY)
     with pytest.raises(api.BadInput, match="needs paintings"):
         testing.run(StyleTrain, folder=photos, kind="cut", **TINY)

@@ -137,7 +137,7 @@ def test_unreadable_pictures_are_skipped_and_listed(pictures: Path, tmp_path: Pa
 def test_too_few_pictures_are_reported(pictures: Path) -> None:
     for number in range(10):
         (pictures / f"{number}.png").unlink()
-    with pytest.raises(api.BadInput, match="pictures contains 10 readable images, and this training needs 16"):
+    with pytest.raises(api.BadInput, match="pictures contains 10 usable images, and this training needs 16"):
         testing.run(TrainVae, folder=pictures, **TINY)
 
 
@@ -163,8 +163,8 @@ def test_the_data_is_inspected_as_it_is_trained_on(pictures: Path, tmp_path: Pat
     excluded = [f"{number}.png" for number in range(5)]
     refused = testing.inspect_data(TrainVae, folder=pictures, exclude=excluded)
     assert refused is not None
-    assert refused.refusal == "pictures contains 15 readable images, and this training needs 16."
-    with pytest.raises(api.BadInput, match="contains 15 readable images"):
+    assert refused.refusal == "pictures contains 15 usable images, and this training needs 16."
+    with pytest.raises(api.BadInput, match="contains 15 usable images"):
         testing.run(TrainVae, testing.FakeContext(1, tmp_path / "job"), folder=pictures, exclude=excluded, **TINY)
 
 
@@ -173,5 +173,5 @@ def test_twenty_images_of_one_pixel_are_refused(tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(20):
         Image.new("RGB", (1, 1), (number, 0, 0)).save(folder / f"{number}.png")
-    with pytest.raises(api.BadInput, match="dots contains no readable images"):
+    with pytest.raises(api.BadInput, match="dots contains no usable images"):
         testing.run(TrainVae, testing.FakeContext(1, tmp_path / "job"), folder=folder, **TINY)

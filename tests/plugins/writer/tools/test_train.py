@@ -159,10 +159,10 @@ def test_paused_training_ends_with_equal_weights(texts: Path, causal_model: Path
 
 
 def test_too_few_texts_raise_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(api.BadInput, match="no readable texts"):
+    with pytest.raises(api.BadInput, match="no usable texts"):
         testing.run(WriterTrain, folder=tmp_path)
     (tmp_path / "one.txt").write_text("Alone.")
-    with pytest.raises(api.BadInput, match="1 readable text,"):
+    with pytest.raises(api.BadInput, match="1 usable text,"):
         testing.run(WriterTrain, folder=tmp_path)
 
 
@@ -200,12 +200,13 @@ def test_small_shapes_have_few_parameters(shapes: dict[str, architectures.Shape]
 def test_the_texts_are_inspected(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_bytes("Ein kleiner Käfer saß im Gras und schlief.".encode("cp1252") * 20)
     (tmp_path / "two.md").write_text("The fox went home.")
+    (tmp_path / "wide.txt").write_text("Der Käfer schlief.", "utf-16")
     (tmp_path / "bad.jsonl").write_text("no json")
     report = testing.inspect_data(WriterTrain, folder=tmp_path, kind="lora")
     assert report is not None
-    assert report.summary == "3 text files, 2 usable."
-    assert dict(report.facts)["Encodings"] == "cp1252 (1), utf-8 (1)"
+    assert report.summary == "4 text files, 3 usable."
+    assert dict(report.facts)["Encodings"] == "cp1252 (1), utf-8 (1), utf-16-le (1)"
     assert report.advice.endswith("characters: a LoRA will repeat whole sentences. Ten pages or more are better.")
-    refused = testing.inspect_data(WriterTrain, folder=tmp_path, exclude=["two.md"])
+    refused = testing.inspect_data(WriterTrain, folder=tmp_path, exclude=["two.md", "wide.txt"])
     assert refused is not None
-    assert refused.refusal.endswith("contains 1 readable text, and this training needs 2.")
+    assert refused.refusal.endswith("contains 1 usable text, and this training needs 2.")
