@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from studio import api
 
+from .tools.bend import Bend
+from .tools.blend_models import BlendModels
 from .tools.dream import Dream
+from .tools.find_directions import FindDirections
+from .tools.name_directions import NameDirections
+from .tools.steer import Steer
+from .tools.teach_direction import TeachDirection
 from .tools.train import TrainGan
 
 __version__ = "1.0"
@@ -14,4 +20,4 @@ title = "GAN"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Dream, TrainGan]
+    return [Dream, Bend, BlendModels, TrainGan, FindDirections, TeachDirection, NameDirections, Steer]

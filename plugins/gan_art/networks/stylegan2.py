@@ -120,6 +120,10 @@ class SynthesisBlock(nn.Module):
             if isinstance(layer, ModulatedConv):
                 layer.clamp = config.clamp
 
+    def list_layers(self) -> list[ModulatedConv]:
+        """Return the convolutions without the one to RGB."""
+        return [self.conv1] if self.const is not None else [self.conv0, self.conv1]
+
     @property
     def layer_count(self) -> int:
         """Number of convolutions; the layer to RGB shares its style with the next block."""
@@ -201,6 +205,17 @@ class Generator(nn.Module):
         """Return images [n, channels, height, width] in about -1..1."""
         images: Tensor = self.synthesis(styles, noise)
         return images
+
+    def list_feature_layers(self) -> list[tuple[int, ModulatedConv]]:
+        """Return the last convolution of each block, whose output are its features, with the shorter side in px."""
+        blocks = self.synthesis.list_blocks()
+        return [(min(self.config.constant) * 2**number, block.conv1) for number, block in enumerate(blocks)]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which each layer reads its style."""
+        blocks = self.synthesis.list_blocks()
+        layers = [layer for block in blocks for layer in block.list_layers()] + [blocks[-1].torgb]
+        return [layer.affine.weight for layer in layers]
 
     def forward(self, latents: Tensor, labels: Tensor | None = None, noise: Noise = "const") -> Tensor:
         """Return the images of latents."""

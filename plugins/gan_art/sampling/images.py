@@ -43,6 +43,15 @@ def render(model: GanModel, chosen: Sequence[Latent], noise: NoiseChoice, seeds:
         yield from api.images.to_uint8(model.synthesize(styles, build_noise(noise, seeds[start])))
 
 
+def render_one(ctx: api.Context, model: GanModel, latent: Latent, noise: NoiseChoice, seed: int) -> Iterator[api.Event]:
+    """Yield the image of a latent with its note; of a draft, quick previews first."""
+    if ctx.draft:
+        yield from render_draft(model, latent, noise, seed)
+        return
+    for pixels in render(model, [latent], noise, [seed]):
+        yield api.Image(pixels, notes=latents.build_note(model, latent))
+
+
 def render_results(
     ctx: api.Context, model: GanModel, chosen: Sequence[Latent], params: SheetParams, seeds: Sequence[int]
 ) -> Iterator[api.Event]:

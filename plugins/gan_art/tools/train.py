@@ -8,10 +8,10 @@ from studio import api
 from studio.api import data_report
 
 from ..models.gan_model import load_gan
+from ..models.image_features import load_extractor
 from ..training import setup
 from ..training.data import list_images, read_training_data, size_of
 from ..training.evaluation import Evaluator
-from ..training.features import load_extractor
 from ..training.params import GanTrainingParams
 from ..training.trainer import GanTraining, Hyperparameters
 

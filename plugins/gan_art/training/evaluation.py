@@ -13,8 +13,9 @@ from studio import api
 from studio.api.model_card import Measure, ModelCard, training_rows
 
 from ..models.gan_model import MODEL_KIND, GanConfig, save_gan
+from ..models.image_features import FeatureExtractor, ImageFeatures, Quality, composite, measure_quality
+from ..models.thumbnail import save_thumbnail
 from .data import ImageSet, to_tensor_values
-from .features import FeatureExtractor, ImageFeatures, Quality, composite, measure_quality
 from .params import GanTrainingParams
 from .trainer import GanTraining
 
@@ -31,10 +32,8 @@ HEALTHY = 0.5
 """Diversity above which the weights are kept for a return after a collapse."""
 COLLAPSED = 0.25
 SNAPSHOT = "before_collapse.safetensors"
-THUMBNAIL = "preview.webp"
 MEANINGS = {
-    "KID": "× 1,000, on features of the studio's own autoencoder, comparable only with other GANs trained here; lower "
-    "is better",
+    "KID": "on features of the studio's own autoencoder, comparable only with other GANs trained here; lower is better",
     "memorisation": "distance to the nearest training image, relative to that of held-out images; values well below 1 "
     "are copies",
     "diversity": "mean distance between images, relative to that of the training images",
@@ -104,14 +103,13 @@ class Evaluator:
         folder = ctx.scratch / f"gan{suffix}"
         config = GanConfig("stylegan2", training.data.class_names)
         save_gan(folder, training.ema.state_dict(), config, training.discriminator.state_dict())
-        images, _ = training.generate(16, self.seed)
-        _save_thumbnail(images, folder)
+        save_thumbnail(folder, self.seed)
         build_card(params, training, step, measures, params.title + suffix, ctx.seed).write(folder)
         return api.Trained(folder, params.title + suffix, MODEL_KIND, {"measured": measures, "best_step": step})
 
     def _describe(self, quality: Quality) -> str:
         return (
-            f"Step {self.training.state.step:,} · KID {quality.kid:.1f} · memorisation {quality.memorisation:.2f} · "
+            f"Step {self.training.state.step:,} · KID {quality.kid:.3f} · memorisation {quality.memorisation:.2f} · "
             "below each image: the nearest training image"
         )
 
@@ -159,14 +157,3 @@ def _list_measures(quality: Quality) -> dict[str, float]:
 
 def _spread(images: ImageSet) -> NDArray[np.int64]:
     return np.array(api.datasets.spread_evenly(range(len(images)), MAX_REFERENCES), np.int64)
-
-
-def _save_thumbnail(images: Tensor, folder: object) -> None:
-    from pathlib import Path
-
-    import torch
-    from PIL import Image
-
-    rows = [torch.cat([*composite(images[start : start + 2])], dim=2) for start in (0, 2)]
-    pixels = api.images.to_uint8(torch.cat(rows, dim=1))
-    Image.fromarray(pixels).save(Path(str(folder)) / THUMBNAIL, quality=90)

@@ -32,7 +32,7 @@ class GanTrainingParams(api.training.TrainingParams):
     aspect: Aspect = api.param("1:1", title="Aspect ratio", labels=("Square", "3:2, landscape", "2:3, portrait"))
     """Images are cropped to it at the centre."""
     width: Width = api.param("small", title="Network size", labels=("Tiny", "Small", "Medium", "Large"))
-    """Small has about 1 million weights each at 64 px and suits a processor. Large is that of the StyleGAN2 authors. Tiny
+    """Small has about a million weights at 64 px and suits a processor. Large is that of the StyleGAN2 authors. Tiny
     is for trials."""
     steps: int | None = api.param(None, ge=1, le=10_000_000, title="Steps")
     """Empty uses 30,000 steps, which is half a million images."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plugins.gan_art.models import gan_model
+from plugins.gan_art.models import gan_model, thumbnail
 from plugins.gan_art.tools import train
 from plugins.gan_art.tools.train import TrainGan
 from plugins.gan_art.training import evaluation
@@ -59,7 +59,7 @@ def test_a_gan_is_trained_loaded_and_trained_further(folder: Path, tmp_path: Pat
     card = (trained.folder / "README.md").read_text("utf-8")
     assert "| cold |" in card
     assert "KID" in card
-    assert (trained.folder / evaluation.THUMBNAIL).exists()
+    assert (trained.folder / thumbnail.FILE).exists()
     previews = [event for event in events if isinstance(event, api.Preview)]
     assert "nearest training image" in previews[-1].label
     further, _ = train_gan(

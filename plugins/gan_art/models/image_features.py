@@ -46,7 +46,7 @@ class Quality:
     """Measurements of generated images against training and held-out ones."""
 
     kid: float
-    """Times 1,000; lower is better."""
+    """Lower is better."""
     memorisation: float
     """Distance to the nearest training image relative to that of held-out images; below 0.8 hints at copies."""
     diversity: float
@@ -73,19 +73,40 @@ class FeatureExtractor:
                 layouts.append(layout.float().cpu().numpy())
         return ImageFeatures(np.concatenate(appearances), np.concatenate(layouts))
 
+    def compute_maps(self, images: Tensor, side: int = ENCODER_SIDE) -> list[Tensor]:
+        """Return the feature maps [n, c, h, w] of each level for RGB images in -1..1, scaled to a shorter side."""
+        from torch.nn import functional
+
+        scale = side / min(images.shape[2:])
+        if scale != 1:
+            images = functional.interpolate(images, scale_factor=scale, mode="bilinear", antialias=scale < 1)
+        maps = []
+        features = self.encoder.conv_in(images)
+        for block in self.encoder.down_blocks:
+            features = block(features)
+            maps.append(features)
+        return maps
+
+    def measure_distance(self, first: Tensor, second: Tensor, side: int = 2 * ENCODER_SIDE) -> Tensor:
+        """Return the perceptual distance [n] of RGB images in -1..1: of feature maps with channels of length 1.
+
+        The formulation of LPIPS (Zhang et al., arXiv:1801.03924) without learned weights.
+        """
+        import torch
+
+        levels = []
+        for one, other in zip(self.compute_maps(first, side), self.compute_maps(second, side), strict=True):
+            difference = _normalize(one) - _normalize(other)
+            levels.append(difference.square().sum(dim=1).mean(dim=(1, 2)))
+        return torch.stack(levels).mean(dim=0)
+
     def _encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         import torch
         from torch.nn import functional
 
-        scale = ENCODER_SIDE / min(images.shape[2:])
-        if scale != 1:
-            images = functional.interpolate(images, scale_factor=scale, mode="bilinear", antialias=scale < 1)
-        levels = []
-        features = self.encoder.conv_in(images)
-        for block in self.encoder.down_blocks:
-            features = block(features)
-            levels += [features.mean(dim=(2, 3)), features.std(dim=(2, 3))]
-        layout = functional.adaptive_avg_pool2d(features, LAYOUT_SIDE)
+        maps = self.compute_maps(images)
+        levels = [value for features in maps for value in (features.mean(dim=(2, 3)), features.std(dim=(2, 3)))]
+        layout = functional.adaptive_avg_pool2d(maps[-1], LAYOUT_SIDE)
         return torch.cat(levels, dim=1), layout.flatten(1)
 
 
@@ -125,7 +146,7 @@ def measure_quality(generated: ImageFeatures, training: ImageFeatures, holdout: 
     reference, _ = _find_nearest(holdout.layout / layout_scale, training.layout / layout_scale)
     spread = _mean_distance(training.layout, seed)
     return Quality(
-        kid=1000 * kid,
+        kid=kid,
         memorisation=float(np.median(distances) / max(1e-6, float(np.median(reference)))),
         diversity=_mean_distance(generated.layout, seed) / max(1e-6, spread),
         nearest=nearest,
@@ -149,6 +170,10 @@ def compute_kid(first: Features, second: Features, seed: int = 0, subsets: int =
         np.fill_diagonal(within, 0)
         values.append(within.sum() / (size * (size - 1)) - 2 * _kernel(one, other).mean())
     return float(np.mean(values))
+
+
+def _normalize(features: Tensor) -> Tensor:
+    return features * (features.square().sum(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 def _kernel(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.gan_art.training import features
-from plugins.gan_art.training.features import ImageFeatures
+from plugins.gan_art.models import image_features as features
+from plugins.gan_art.models.image_features import ImageFeatures
 from studio import testing
 
 
