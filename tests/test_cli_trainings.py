@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,8 @@ class TrainLine(api.Tool):
         def preview():
             yield api.Preview(f"a line at {line.state.step}")
         def save(suffix):
+            if (params.folder / "full").exists():
+                raise OSError(28, "No space left on device")
             folder = ctx.scratch / "line"
             folder.mkdir()
             api.model_files.write_tensors(folder / "line.safetensors", line.network.state_dict(), {})
@@ -148,6 +151,34 @@ def test_an_interrupted_training_takes_the_change_when_it_goes_on(shared: Home, 
     progress = [json.loads(line) for line in out.splitlines() if '"progress"' in line]
     assert progress[-1]["total"] == step + 100
     assert command() == []
+
+
+def test_a_training_that_cannot_save_its_model_goes_on_when_that_is_mended(shared: Home, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "full").touch()
+
+    def run() -> tuple[int, list[str]]:
+        values = (f"folder={data}", "steps=30", "title=Hair")
+        words = (word for value in values for word in ("--set", value))
+        child = process(shared, "run", "line.train", *words)
+        _, err = child.communicate(timeout=120)
+        return child.returncode, err.splitlines()
+
+    status, lines = run()
+    assert status == 2
+    assert [line for line in lines if line.startswith("The disk is full: ")]
+    assert lines[-1].startswith("Go on with: studio run line.train ")
+    data.rename(tmp_path / "away")
+    status, lines = run()
+    assert status == 2
+    assert lines[0].startswith("There is no folder ")
+    (tmp_path / "away").rename(data)
+    (data / "full").unlink()
+    status, lines = run()
+    assert status == 0
+    assert "Resumes at step 30 of 30." in lines
+    assert [line for line in lines if "1 was removed" in line]
 
 
 def test_trainings_of_the_window_are_listed_with_their_state(shared: Home, command: Command) -> None:

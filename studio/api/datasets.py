@@ -174,13 +174,13 @@ def refuse_tiny(path: Path, size: Size) -> None:
 
 
 def read_images(
-    items: Sequence[Item], read: Callable[[Item], T], *, path_of: Callable[[Item], Path] | None = None
+    items: Sequence[Item], read: Callable[[Item], T], *, path_of: Callable[[Item], Path] | None = None, folder: str = ""
 ) -> Generator[Event, None, tuple[list[T], dict[str, str]]]:
     """Read files with progress, leaving out those that `read` refuses with BadInput.
 
     Items are paths, or anything for which `path_of` returns the path. Returns (what `read` returned,
     {file name: why it was skipped}). Use it as `samples, skipped = yield from read_images(…)`; skipped files are named
-    in one notice.
+    in one notice, which also names the `folder` if there are several.
     """
     samples: list[T] = []
     skipped: dict[str, str] = {}
@@ -192,7 +192,7 @@ def read_images(
         except BadInput as error:
             skipped[(path_of(item) if path_of else Path(str(item))).name] = str(error)
     if skipped:
-        yield describe_skipped(skipped)
+        yield describe_skipped(skipped, folder)
     return samples, skipped
 
 
@@ -215,7 +215,11 @@ def read_image_folder(
     if len(paths) > limit:
         yield Notice(f"Only {limit:,} of the {len(paths):,} images in {folder.name} are used.", "warning")
         paths = spread_evenly(paths, limit)
-    return (yield from read_images(paths, lambda path: read_image(path, side, keep_alpha=keep_alpha, group=group)))
+
+    def read(path: Path) -> ImageSample:
+        return read_image(path, side, keep_alpha=keep_alpha, group=group)
+
+    return (yield from read_images(paths, read, folder=folder.name))
 
 
 def spread_evenly(items: Sequence[Item], limit: int) -> list[Item]:
@@ -225,12 +229,13 @@ def spread_evenly(items: Sequence[Item], limit: int) -> list[Item]:
     return [items[number * len(items) // limit] for number in range(limit)]
 
 
-def describe_skipped(skipped: Collection[str]) -> Notice:
-    """Return a warning that names up to ten of the files that were skipped."""
+def describe_skipped(skipped: Collection[str], folder: str = "") -> Notice:
+    """Return a warning that names up to ten of the files that were skipped, and their folder."""
     names = [*skipped]
     rest = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-    files = "1 file that cannot be read" if len(names) == 1 else f"{len(names):,} files that cannot be read"
-    return Notice(f"Skipped {files}: {', '.join(names[:10])}{rest}.", "warning")
+    files = "1 file" if len(names) == 1 else f"{len(names):,} files"
+    where = f" in {folder}" if folder else ""
+    return Notice(f"Skipped {files}{where} that cannot be used: {', '.join(names[:10])}{rest}.", "warning")
 
 
 def describe_encodings(encodings: Mapping[str, str]) -> str:

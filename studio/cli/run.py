@@ -181,7 +181,7 @@ class _JobFollower:
         engine.start(ahead=False)
         self._jobs = {job.id: job for job in self._submit(recipe, getattr(options, "count", 1))}
         is_cancelling = False
-        while not all(job.state.ended or job.state is JobState.PAUSED for job in self._jobs.values()):
+        while not all(map(_has_stopped, self._jobs.values())):
             try:
                 self._handle_event(self._app.events.get(), tool)
             except KeyboardInterrupt:
@@ -244,11 +244,11 @@ class _JobFollower:
         self._console.show_bar(event.step / event.total if event.total else None, " · ".join(parts))
 
     def _on_job_changed(self, job: Job) -> None:
-        ended_before = self._jobs[job.id].state.ended
+        stopped_before = _has_stopped(self._jobs[job.id])
         self._jobs[job.id] = job
-        if self._run and job.state is JobState.DONE and not ended_before:
+        if self._run and job.state is JobState.DONE and not stopped_before:
             self._run.note_done(job)
-        if job.state.ended and not ended_before and job.failure:
+        if _has_stopped(job) and not stopped_before and job.failure:
             more = {"details": job.failure.details} if self._console.json and job.failure.details else {}
             self._console.report_failure(
                 job.failure.kind, job.failure.sentence, job=job.id, seed=job.recipe.seed, **more
@@ -286,3 +286,7 @@ class _JobFollower:
             return 130
         self._console.emit_event("done", saved=self._saved)
         return 0
+
+
+def _has_stopped(job: Job) -> bool:
+    return job.state.ended or job.state is JobState.PAUSED

@@ -66,10 +66,7 @@ class Cancelled(Exception):
 
 
 class Paused(Exception):
-    """Raised by a tool once it has saved its state, after the artist paused the job or where it cannot go on for now.
-
-    In the second case the message is a sentence that says why.
-    """
+    """Raised by a tool once it has saved its state, after the artist paused the job."""
 
 
 class Failure(Struct, frozen=True):

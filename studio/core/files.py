@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from studio.core.errors import CannotWrite
+from studio.core.errors import CannotWrite, StudioError
 from studio.core.humanize import format_size
 
 _DISK_FULL_WORDS = ("No space left on device", "database or disk is full", "Disk quota exceeded", "os error 28")
@@ -60,6 +60,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
             yield part
         except OSError as error:
             raise describe_write_error(path, error) from error
+        except StudioError:
+            raise
+        except Exception as error:
+            if is_disk_full(error):  # libraries have exceptions of their own
+                raise describe_full_disk(path.name, path.parent) from error
+            raise
         commit_file(part, path)
 
 

@@ -213,6 +213,8 @@ class JobPaused(Struct, frozen=True, tag=True):
     """A paused job has saved its state and freed the device."""
 
     job: str
+    failure: Failure | None = None
+    """Says why the job cannot go on for now, where the artist did not ask for the pause."""
 
 
 class MemoryFreed(Struct, frozen=True, tag=True):

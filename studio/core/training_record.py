@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from studio.core.files import atomic_write, write_bytes_atomically
+from studio.core.files import atomic_write, describe_write_error, write_bytes_atomically
 from studio.core.untrusted_files import open_file, read_file, read_or_else
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class TrainingRecord:
 
     # Measures
     def append_measures(self, point: MeasurePoint) -> None:
-        """Append a point. Values that are not finite are left out."""
+        """Append a point. Values that are not finite are left out. Raises CannotWrite."""
         finite = {name: value for name, value in point.values.items() if math.isfinite(value)}
         self._append(_MEASURES, msgspec.structs.replace(point, values=finite))
 
@@ -133,7 +133,10 @@ class TrainingRecord:
 
     # Previews
     def add_picture(self, entry: PreviewEntry, picture: Image) -> None:
-        """Save the picture of a preview as WebP, scaled down to `MAX_PREVIEW_SIDE`, and append its entry."""
+        """Save the picture of a preview as WebP, scaled down to `MAX_PREVIEW_SIDE`, and append its entry.
+
+        Raises CannotWrite.
+        """
         name = f"preview-{entry.step:07d}.webp"
         small = picture.convert("RGB")
         small.thumbnail((MAX_PREVIEW_SIDE, MAX_PREVIEW_SIDE))
@@ -143,7 +146,7 @@ class TrainingRecord:
         self._append(_PREVIEWS, msgspec.structs.replace(entry, file=name))
 
     def add_text(self, entry: PreviewEntry) -> None:
-        """Append a preview that is a text."""
+        """Append a preview that is a text. Raises CannotWrite."""
         self._append(_PREVIEWS, entry)
 
     def read_previews(self) -> list[PreviewEntry]:
@@ -217,11 +220,15 @@ class TrainingRecord:
             write_bytes_atomically(self.folder / name, b"".join(map(_encode_line, kept)))
 
     def _append(self, name: str, row: Struct) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / name).open("ab") as file:
-            if file.tell() and not _ends_with_newline(self.folder / name):
-                file.write(b"\n")  # after a line that a kill cut off
-            file.write(_encode_line(row))
+        path = self.folder / name
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                if file.tell() and not _ends_with_newline(path):
+                    file.write(b"\n")  # after a line that a kill or a full disk cut off
+                file.write(_encode_line(row))
+        except OSError as error:
+            raise describe_write_error(path, error) from error
 
     def _read(self, name: str, kind: type[_Row], position: ReadPosition) -> tuple[list[_Row], ReadPosition]:
         try:

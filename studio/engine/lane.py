@@ -258,10 +258,15 @@ class LaneRunner:
             case messages.JobFailed(_, failure):
                 self._end_job(JobState.FAILED, failure)
             case messages.JobCancelled():
-                was_retired = self._retiring and not running.is_cancelled
-                self._end_job(JobState.QUEUED if was_retired else JobState.CANCELLED)
-            case messages.JobPaused():
-                self._end_job(JobState.PAUSED)
+                self._end_job(self._state_after_stop(running, JobState.CANCELLED))
+            case messages.JobPaused(_, failure):
+                self._end_job(self._state_after_stop(running, JobState.PAUSED), failure)
+
+    def _state_after_stop(self, running: RunningJob, otherwise: JobState) -> JobState:
+        """Return the state of a job that stopped before its end. It is queued again where the studio ended."""
+        if running.is_cancelled:
+            return JobState.CANCELLED
+        return JobState.QUEUED if self._retiring else otherwise
 
     def _on_result(self, running: RunningJob, message: messages.ResultSaved, creation: Creation | None) -> None:
         if creation is None:

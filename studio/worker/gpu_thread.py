@@ -91,9 +91,10 @@ class GpuThread:
         self._calls.put(self._free_memory)
 
     def stop(self) -> None:
-        """Cancel all jobs, and return when they have ended. Does not wait for imports."""
+        """Pause or cancel all jobs, and return when they have ended. Does not wait for imports."""
         if self._signals:
             for signals in list(self._signals.values()):
+                signals.pause.set()
                 signals.cancel.set()
             self._calls.put(None)
             self._thread.join()

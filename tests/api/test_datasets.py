@@ -84,13 +84,15 @@ def test_unreadable_pictures_are_skipped_with_one_notice(tmp_path: Path) -> None
     assert [sample.path.name for sample in samples] == ["a.png"]
     assert {*skipped} == {"broken.png", "empty.jpg"}
     assert events[0] == api.Progress(0, 0, "Reading images: 0 of 3")
-    assert events[1] == api.Notice("Skipped 2 files that cannot be read: broken.png, empty.jpg.", "warning")
+    assert events[1] == api.Notice(
+        f"Skipped 2 files in {tmp_path.name} that cannot be used: broken.png, empty.jpg.", "warning"
+    )
 
 
 def test_a_long_list_of_skipped_files_is_cut_short() -> None:
     names = [f"{number}.png" for number in range(12)]
     assert datasets.describe_skipped(names).text.endswith("9.png and 2 more.")
-    assert datasets.describe_skipped(["a.png"]).text == "Skipped 1 file that cannot be read: a.png."
+    assert datasets.describe_skipped(["a.png"]).text == "Skipped 1 file that cannot be used: a.png."
 
 
 def test_a_limit_takes_pictures_evenly_from_the_whole_folder(tmp_path: Path) -> None:

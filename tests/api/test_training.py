@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from studio import api, testing
+from studio.api.training import checkpoints
 
 
 class Line(api.training.Training):
@@ -76,7 +77,7 @@ def save_nothing(suffix: str) -> api.Trained:
 def run(line: Line, ctx: testing.FakeContext, steps: int, **values: object) -> list[api.Event]:
     events: list[api.Event] = []
     line.schedule = replace(line.schedule, steps=steps)
-    params = api.training.TrainingParams(folder=Path(), **values)
+    params = api.training.TrainingParams.model_validate({"folder": Path("nowhere"), **values})
     for event in line.run(ctx, params, preview=emit_nothing, save_model=save_nothing, memory_error="Too much."):
         events.append(event)
         ctx.emit(event)
@@ -127,11 +128,7 @@ def test_frozen_layers_are_not_saved(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_reported_and_training_starts_anew(tmp_path: Path) -> None:
-    line = Line(tmp_path)
-    line.step()
-    line.save()
-    checkpoint = tmp_path / Line.CHECKPOINT
-    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    (tmp_path / Line.CHECKPOINT).write_bytes(b"damaged")
     again = Line(tmp_path)
     events = run(again, testing.FakeContext(), 2)
     assert isinstance(events[0], api.Notice)
@@ -139,6 +136,74 @@ def test_a_damaged_checkpoint_is_reported_and_training_starts_anew(tmp_path: Pat
     fresh = Line(tmp_path / "fresh")
     run(fresh, testing.FakeContext(), 2)
     assert have_equal_weights(again, fresh)
+
+
+@pytest.mark.parametrize("is_missing", [False, True], ids=["damaged", "missing"])
+def test_the_checkpoint_before_is_used_in_place_of_a_damaged_or_missing_one(tmp_path: Path, is_missing: bool) -> None:
+    line, whole = Line(tmp_path), Line(tmp_path / "whole")
+    for _ in range(4):
+        line.step()
+        line.save()
+    checkpoint = tmp_path / Line.CHECKPOINT
+    if is_missing:  # killed between the two renames
+        checkpoint.unlink()
+    else:
+        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    again = Line(tmp_path)
+    events = run(again, testing.FakeContext(), 9)
+    texts = [event.text for event in events if isinstance(event, api.Notice)]
+    damage = [] if is_missing else ["The last checkpoint is damaged, so the one before is used."]
+    assert texts == [*damage, "Resumes at step 3 of 9."]
+    run(whole, testing.FakeContext(), 9)
+    assert have_equal_weights(again, whole)
+
+
+def test_a_checkpoint_that_no_longer_fits_is_kept(tmp_path: Path) -> None:
+    """The base model or the data may be put back, and hours of training must not be overwritten by step 0."""
+    Line(tmp_path).save()
+    path = tmp_path / Line.CHECKPOINT
+    tensors, notes = api.model_files.read_tensors(path)
+    api.model_files.write_tensors(path, tensors | {"model.line.weight": torch.zeros(2, 2)}, notes)
+    before = path.read_bytes()
+    with pytest.raises(api.BadInput, match=r"^The checkpoint does not fit this training: .*Put back"):
+        run(Line(tmp_path), testing.FakeContext(), 9)
+    assert path.read_bytes() == before
+
+
+def test_data_that_has_changed_is_told_once(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "more").mkdir(parents=True)
+    for name in ("a.png", "b.png", "more/c.txt"):
+        (data / name).write_text("same")
+
+    def train(steps: int) -> list[str]:
+        events = run(Line(tmp_path / "job"), testing.FakeContext(), steps, folder=data)
+        return [event.text for event in events if isinstance(event, api.Notice) and "Resumes" not in event.text]
+
+    assert train(1) == []
+    assert train(2) == []
+    (data / "a.png").unlink()
+    (data / "d.png").touch()
+    (data / "more/c.txt").write_text("other")
+    assert train(3) == [
+        "The files of the training data have changed since the training began: 1 was added, 1 was removed, "
+        "1 was changed. The training goes on with the files as they are now."
+    ]
+    assert train(4) == []
+
+
+def test_checkpoints_are_frequent_at_first_and_never_take_much_of_the_time() -> None:
+    timer = checkpoints.SaveTimer(30.0, 0.0)
+    times, now = [], 0.0
+    while now < 100:
+        now += 1
+        if timer.is_due(now):
+            times.append(now)
+            timer.note_saved(now, now)
+    assert times == [3, 8, 17, 34, 65, 96]
+    timer.note_saved(100, 110)
+    assert not timer.is_due(110 + 199)
+    assert timer.is_due(110 + 201)
 
 
 def test_a_checkpoint_of_another_network_is_not_loaded(tmp_path: Path) -> None:

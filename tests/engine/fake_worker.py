@@ -119,6 +119,10 @@ class FakeWorker:
                 work, seconds = map(float, values)
                 part = messages.JobTiming(rate="paint", work=work, seconds=seconds, device="easel")
                 self.send(messages.WorkMeasured(run.job, part))
+            case "full":
+                failure = Failure(FailureKind.CANNOT_WRITE, "The disk is full.")
+                self.send(messages.JobPaused(run.job, failure))
+                return False
             case "fail":
                 self.send(messages.JobFailed(run.job, Failure(FailureKind.FAILED, "No paint is left.")))
                 return False

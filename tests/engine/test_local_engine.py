@@ -241,6 +241,17 @@ def test_resume_continues_from_the_checkpoint_of_a_pause(ready_engine: RecordedE
     recorder.wait_for_state(job, JobState.CANCELLED)
 
 
+def test_a_job_that_pauses_by_itself_says_why_until_it_goes_on(ready_engine: RecordedEngine) -> None:
+    engine, recorder = ready_engine
+    (job,) = engine.submit(make_recipe("full", tool="fake.train"))
+    for _ in range(2):
+        paused = recorder.wait_for(JobChanged, lambda event: event.job.state is JobState.PAUSED).job
+        assert paused.failure == Failure(FailureKind.CANNOT_WRITE, "The disk is full.")
+        engine.resume(job.id)
+        queued = recorder.wait_for(JobChanged, lambda event: event.job.state is JobState.QUEUED).job
+        assert queued.failure is None
+
+
 def test_a_job_that_cannot_be_paused_gets_a_notice(ready_engine: RecordedEngine) -> None:
     engine, recorder = ready_engine
     (job,) = engine.submit(make_recipe("wait"))

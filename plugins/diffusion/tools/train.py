@@ -345,7 +345,7 @@ def _build_trainer(
     else:
         size = small_model.NETWORK_SIZES[params.width]
         components = small_model.build_components(
-            latents.list_vocabulary_texts(), size, channels, side, ctx.scratch / _TOKENIZER_FOLDER
+            latents.list_vocabulary_texts(), size, channels, side, ctx.checkpoint_dir / _TOKENIZER_FOLDER
         )
     return Trainer(
         components,

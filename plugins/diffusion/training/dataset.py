@@ -116,7 +116,9 @@ def read_folders(
             )
             for subject in in_folder[::stride]
         }
-        read, skipped = yield from api.datasets.read_images([*by_path], _Reader(by_path, reading, folder))
+        read, skipped = yield from api.datasets.read_images(
+            [*by_path], _Reader(by_path, reading, folder), folder=folder.name if len(found) > 1 else ""
+        )
         subjects += [sample[0] for sample in read]
         pixels += [sample[1] for sample in read]
         masks += [sample[2] for sample in read]

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio import api
+
 from ..models.latents import to_autoencoder_scale
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 24
 """Length of the longest prompt, with its begin and end."""
 VOCABULARY_SIZE = 4096
+VOCABULARY, MERGES = "vocab.json", "merges.txt"
 Frame = tuple[int, int, int, int, int, int]
 """Crop conditioning of SDXL, in pixels: the original height and width, the top and left of the crop after the image is
 scaled, and the height and width of the crop."""
@@ -79,11 +82,12 @@ class Components:
 
 
 def build_components(captions: Iterable[str], size: NetworkSize, channels: int, side: int, folder: Path) -> Components:
-    """Build untrained networks for latents [channels, side, side]. `folder` takes the vocabulary.
+    """Build untrained networks for latents [channels, side, side].
 
-    The weights follow from torch's seed.
+    The vocabulary is that of `folder`, where a training that resumes has stored it; else it is trained on the captions
+    and stored there. The weights follow from torch's seed.
     """
-    tokenizer = train_tokenizer(captions, folder)
+    tokenizer = load_tokenizer(folder) if (folder / MERGES).is_file() else train_tokenizer(captions, folder)
     unet = build_unet(size, channels, side)
     tokens = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     return Components(tokenizer, build_text_encoder(size, len(tokenizer), **tokens), unet, build_noise_scheduler())
@@ -148,7 +152,6 @@ def train_tokenizer(captions: Iterable[str], folder: Path) -> CLIPTokenizer:
     The same captions in any order give the same vocabulary.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import CLIPTokenizer
 
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=END))
     learner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
@@ -165,13 +168,21 @@ def train_tokenizer(captions: Iterable[str], folder: Path) -> CLIPTokenizer:
     )
     learner.train_from_iterator(sorted(captions), trainer)
     model = json.loads(learner.to_str())["model"]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    with api.atomic_write(folder / VOCABULARY) as file:
+        file.write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
+    with api.atomic_write(folder / MERGES) as file:
+        file.write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    return load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Load the tokenizer that `train_tokenizer` has saved into a folder."""
+    from transformers import CLIPTokenizer
+
     return CLIPTokenizer(
-        str(folder / "vocab.json"),
-        str(folder / "merges.txt"),
+        str(folder / VOCABULARY),
+        str(folder / MERGES),
         unk_token=END,
         bos_token=BEGIN,
         eos_token=END,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from studio.api.context import Context, pause_if_requested
 from studio.api.events import Event, Notice, Preview, Progress, Trained
-from studio.api.model_files import read_tensors, write_tensors
-from studio.api.training import disk_space, measuring
+from studio.api.training import checkpoints, data_changes, disk_space, measuring
+from studio.api.training.checkpoints import SaveTimer
 from studio.api.training.optimizer_state import load_state, read_state
 from studio.api.training.optimizer_steps import OptimizerSteps
 from studio.api.training.params import TrainingParams
@@ -20,7 +20,7 @@ from studio.api.training.recorder import Recorder
 from studio.api.training.schedule import LearningRateSchedule
 from studio.api.training.state import NotFiniteError, TrainingState
 from studio.api.training.step_timer import StepTimer
-from studio.core.errors import CannotWrite, OutOfMemory, Paused, StudioError, is_out_of_memory
+from studio.core.errors import BadInput, OutOfMemory, StudioError, is_out_of_memory
 from studio.core.training_record import TrainingChanges, TrainingRecord
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Training(OptimizerSteps):
     that was not.
     """
 
-    CHECKPOINT: ClassVar[str] = "checkpoint.safetensors"
+    CHECKPOINT: ClassVar[str] = checkpoints.LAST
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Training(OptimizerSteps):
         self._parameters = [
             value for network in networks.values() for value in network.parameters() if value.requires_grad
         ]
+        self._checkpoints = checkpoints.Checkpoints(checkpoint_dir)
         self._recorder = Recorder(checkpoint_dir)
         self._changes = TrainingChanges()
 
@@ -154,16 +155,19 @@ class Training(OptimizerSteps):
         `preview` evaluates the averaged networks and yields previews. `save_model` writes them into a new folder; its
         argument is added to the title, such as " (step 500)". Values that these compute and save belong to the current
         step: after a kill between the two, both are repeated. `memory_error` is the sentence for the artist when the
-        device has too little memory. The checkpoint is saved every `save_every` seconds.
-        Raises Paused if the artist asked for it or the disk is full, OutOfMemory, and CannotWrite if the disk is too
-        small from the start.
+        device has too little memory. The checkpoint is saved every `save_every` seconds, more often at the beginning.
+        Raises Paused if the artist asked for it, OutOfMemory, CannotWrite if the disk is full, and BadInput if the
+        checkpoint belongs to other networks.
         """
         timer = StepTimer(self.steps)
         disk = self._require_disk_space(params)
         yield from self._start()
+        if sentence := data_changes.note_changes(params, self.checkpoint_dir):
+            yield Notice(sentence, "warning")
         if self.training_record.read_changes().measure:
             yield from measuring.measure(self, ctx, params, preview, disk)
-        clock = saved = time.monotonic()
+        clock = time.monotonic()
+        save_timer = SaveTimer(save_every, clock)
         while self.state.step < self.steps:
             try:
                 yield from self._take_step(memory_error)
@@ -179,9 +183,9 @@ class Training(OptimizerSteps):
                 self._recorder.write_point(self.state.step, self.state.seconds, force=self.state.step == self.steps)
                 changes = yield from self._apply_changes()
                 is_stale = _is_stale(self.state, params)
-                if changes or is_stale or now - saved > save_every or self.state.step >= self.steps:
+                if changes or is_stale or save_timer.is_due(now) or self.state.step >= self.steps:
                     self.save()
-                    saved = now
+                    save_timer.note_saved(now, time.monotonic())
                 pause_if_requested(ctx, self.save)
             except NotFiniteError:
                 self.rewind()
@@ -191,8 +195,6 @@ class Training(OptimizerSteps):
                     "warning",
                 )
                 continue
-            except CannotWrite as error:
-                raise Paused(f"{error} The training is paused at step {self.state.step:,}.") from error
             if is_stale:
                 yield Notice(
                     f"Stopped at step {self.state.step:,} of {self.steps:,}: the held-out measure has not improved in "
@@ -220,11 +222,18 @@ class Training(OptimizerSteps):
 
     def _start(self) -> Iterator[Event]:
         if self.resume():
+            if self._checkpoints.has_damage:
+                yield Notice("The last checkpoint is damaged, so the one before is used.", "warning")
             self._apply_state()
             self._recorder.record.truncate(self.state.step)
             yield Notice(f"Resumes at step {self.state.step:,} of {self.steps:,}.")
             return
-        if (self.checkpoint_dir / self.CHECKPOINT).exists():
+        if self._checkpoints.has_whole:
+            raise BadInput(
+                "The checkpoint does not fit this training: its base model or its data has changed since.",
+                "Put back what it began with, or start a new training.",
+            )
+        if self._checkpoints.has_damage:
             yield Notice("The checkpoint is damaged, so the training starts again from the beginning.", "warning")
         self._recorder.record.truncate(-1)
         self.save()
@@ -342,20 +351,21 @@ class Training(OptimizerSteps):
             tensors |= _copy_with_prefix(f"{name}.", values)
         for name, optimizer in self._optimizers.items():
             tensors |= _copy_with_prefix(f"{name}.", read_state(optimizer))
-        write_tensors(self.checkpoint_dir / self.CHECKPOINT, tensors, asdict(self.state))
+        self._checkpoints.write(tensors, self.state)
 
     def resume(self) -> bool:
-        """Load the checkpoint. Returns False, with nothing changed, if there is none that fits."""
-        try:
-            tensors, notes = read_tensors(self.checkpoint_dir / self.CHECKPOINT)
-            state = TrainingState(**notes)
-            parts: dict[str, dict[str, Tensor]] = {name: {} for name in (*self._saved, *self._optimizers)}
-            for name, value in tensors.items():
-                part, _, rest = name.partition(".")
-                if part in parts:
-                    parts[part][rest] = value
-        except (OSError, ValueError, TypeError, KeyError):
-            return False
+        """Load the last checkpoint, or the one before. Returns False, with nothing changed, if there is none that fits.
+
+        Raises BadInput for a file that cannot be read now and may be whole.
+        """
+        return any(self._load(tensors, state) for tensors, state in self._checkpoints.read())
+
+    def _load(self, tensors: Mapping[str, Tensor], state: TrainingState) -> bool:
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in (*self._saved, *self._optimizers)}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            if part in parts:
+                parts[part][rest] = value
         for name, (network, names) in self._saved.items():
             shapes = {key: value.shape for key, value in network.state_dict().items() if key in names}
             if {key: value.shape for key, value in parts[name].items()} != shapes:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject, Signal
 
-from studio.core.errors import FailureKind
+from studio.core.errors import Failure, FailureKind
 from studio.core.job import Job, JobState
 from studio.core.messages import JobNotice, PreviewFrame
 from studio.core.notices import NoticeLevel
@@ -101,6 +101,8 @@ class EventRouter(QObject):
             self._estimates.refresh()
         if job.state in (JobState.FAILED, JobState.SET_ASIDE):
             self._show_failure(job)
+        elif job.state is JobState.PAUSED and job.failure is not None:
+            self._show_pause(job, job.failure)
 
     def _show_failure(self, job: Job) -> None:
         failure, tool = job.failure, self._workspace.tool
@@ -115,6 +117,19 @@ class EventRouter(QObject):
                 NoticeLevel.ERROR,
                 failure.details,
                 action_label="Retry",
+                action=lambda: self._resume(job),
+            )
+        )
+
+    def _show_pause(self, job: Job, failure: Failure) -> None:
+        """Tell why a job paused by itself."""
+        tool = self._workspace.catalogue.tools.get(job.recipe.tool)
+        self._notices.add(
+            Notice(
+                f"{tool.title if tool else job.recipe.tool} is paused. {failure.sentence}",
+                NoticeLevel.WARNING,
+                failure.details,
+                action_label="Resume",
                 action=lambda: self._resume(job),
             )
         )

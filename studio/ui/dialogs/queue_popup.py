@@ -93,8 +93,8 @@ class JobRow(QWidget):
         self._state.setText(" · ".join(parts))
 
     def _describe_state(self, state: str) -> str:
-        failure = self.job.failure
-        text = f"{state}: {failure.sentence}" if failure is not None and self.job.state is JobState.FAILED else state
+        failure = self.job.failure if self.job.state in (JobState.FAILED, JobState.PAUSED) else None
+        text = f"{state}: {failure.sentence}" if failure else state
         return text if len(text) <= 58 else text[:57] + "…"
 
     def _buttons(self, title: str) -> list[QToolButton]:

@@ -138,7 +138,7 @@ class TrainingWindow(QDialog):
         self.bar.setVisible(job is not None and job.state is JobState.RUNNING)
         self.bar.setRange(0, 0)
         parts = [] if job is None else [_STATES[job.state]]
-        if job is not None and job.failure is not None and job.state is JobState.FAILED:
+        if job is not None and job.failure is not None and job.state in (JobState.FAILED, JobState.PAUSED):
             parts.append(job.failure.sentence)
         if job is not None and job.state is JobState.RUNNING and progress:
             if progress.total > 0:

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 from studio import api
 from studio.core import params_schema, settings
-from studio.core.errors import BadInput, Failure, FailureKind, did_you_mean, is_out_of_memory
+from studio.core.errors import BadInput, CannotWrite, Failure, FailureKind, did_you_mean, is_out_of_memory
+from studio.core.files import is_disk_full
 from studio.core.messages import (
     JobCancelled,
     JobFailed,
@@ -104,6 +105,7 @@ class JobRunner:
         timing = _WorkTiming(self._estimator, self._outbox, run.job)
         context = self._build_context(run, tool, signals, scratch, timing.report)
         process = os.getpid()
+        was_resumed = _is_resumed(run)
         try:
             return self._attempt(run, tool, context, timing)
         except BaseException as error:
@@ -111,9 +113,9 @@ class JobRunner:
                 _log.info("%s was cancelled (%s)", run.job, type(error).__name__)
                 return JobCancelled(run.job)
             if isinstance(error, api.Paused):
-                if str(error):
-                    self._outbox.send(JobNotice(run.job, str(error), NoticeLevel.WARNING))
                 return JobPaused(run.job)
+            if tool.pausable and _is_resumed(run) and _can_be_mended(error, was_resumed=was_resumed):
+                return JobPaused(run.job, to_failure(error, tool.title, self._home.root))
             raise
         finally:
             if os.getpid() != process:  # a copy of the worker that the tool forked must not go on as a second one
@@ -197,6 +199,11 @@ def _is_resumed(run: RunJob) -> bool:
     """Check whether part of the job was done before a pause or a kill, so that its time says nothing."""
     folder = Path(run.checkpoint_dir) if run.checkpoint_dir else None
     return folder is not None and folder.is_dir() and any(folder.iterdir())
+
+
+def _can_be_mended(error: BaseException, *, was_resumed: bool) -> bool:
+    """Check for what keeps a job with a checkpoint from going on for now: a full disk, or an input that is gone."""
+    return is_disk_full(error) or isinstance(error, CannotWrite) or (was_resumed and isinstance(error, BadInput))
 
 
 def _resolve_inputs(tool: type[api.Tool], run: RunJob) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
+from studio.core.errors import Failure, FailureKind
 from studio.core.job import Job, JobState
 from studio.core.recipe import PluginRef, Recipe
 from studio.core.training_record import MeasurePoint, PreviewEntry, TrainingChanges, TrainingRecord
@@ -300,3 +301,17 @@ def test_a_missing_preview_is_named(qtbot: QtBot, training: TrainingWindow, engi
     qtbot.keyClick(training.timeline.slider, Qt.Key.Key_Home)
     assert training.timeline.view.text.toPlainText() == "This preview is missing."
     assert job.state is JobState.RUNNING
+
+
+def test_a_training_that_paused_by_itself_says_why(
+    qtbot: QtBot, window: Window, training: TrainingWindow, engine: FakeEngine, job: Job
+) -> None:
+    failure = Failure(FailureKind.CANNOT_WRITE, "The disk is full: checkpoint.safetensors could not be saved.")
+    engine.set_state(job.id, JobState.PAUSED, failure=failure)
+    qtbot.waitUntil(lambda: training.controls.pause.text() == "Resume")
+    assert "The disk is full: checkpoint.safetensors could not be saved." in training.state.text()
+    notice = window.session.notices.items[-1]
+    assert notice.text.endswith("is paused. The disk is full: checkpoint.safetensors could not be saved.")
+    assert notice.action is not None
+    notice.action()
+    qtbot.waitUntil(lambda: "The disk is full" not in training.state.text())

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from studio.core import paths
-from studio.core.errors import FailureKind
+from studio.core.errors import Failure, FailureKind
 from studio.core.messages import (
     Cancel,
     Heartbeat,
@@ -95,6 +95,12 @@ def write_plugins(home: Home) -> None:
             state = ctx.checkpoint_dir / "state"
             begun = int(state.read_text()) if state.exists() else 0
             yield api.Progress(begun, 10)
+            if params.trouble == "disk":
+                state.write_text("7")
+                import errno
+                raise OSError(errno.ENOSPC, "No space left on device")
+            if params.trouble == "input":
+                raise api.BadInput("There is no folder foxes.", "Put it back.")
             if begun == 0:
                 while not ctx.pause_requested:
                     ctx.check_cancelled()
@@ -103,6 +109,7 @@ def write_plugins(home: Home) -> None:
             yield api.Text(f"Went on from {begun}")
             """,
             attributes="pausable = True",
+            params="trouble: str = ''",
         ),
     )
     write_plugin(
@@ -348,6 +355,27 @@ def test_a_paused_job_continues_from_its_checkpoint(worker: Worker, tmp_path: Pa
     worker.send(Pause(job))
     assert worker.wait_for_end(job)[-1] == JobPaused(job)
     (saved,) = filter_messages(worker.run("rest.do", options={"checkpoint_dir": str(tmp_path)}), ResultSaved)
+    assert "Went on from 7" in Path(saved.path).read_text()
+
+
+def test_a_job_with_a_checkpoint_pauses_with_a_sentence_where_it_cannot_go_on(worker: Worker, tmp_path: Path) -> None:
+    options = {"checkpoint_dir": str(tmp_path)}
+
+    def run(trouble: str) -> JobPaused | JobFailed:
+        last = worker.run("rest.do", trouble=trouble, options=options)[-1]
+        assert isinstance(last, JobPaused | JobFailed)
+        return last
+
+    begun = run("input")
+    assert isinstance(begun, JobFailed), "nothing is lost by refusing a job that has just begun"
+    full, gone = run("disk"), run("input")
+    assert isinstance(full, JobPaused)
+    assert full.failure is not None
+    assert full.failure.kind is FailureKind.CANNOT_WRITE
+    assert full.failure.sentence.startswith("The disk is full: ")
+    assert isinstance(gone, JobPaused)
+    assert gone.failure == Failure(FailureKind.BAD_INPUT, "There is no folder foxes. Put it back.")
+    (saved,) = filter_messages(worker.run("rest.do", options=options), ResultSaved)
     assert "Went on from 7" in Path(saved.path).read_text()
 
 

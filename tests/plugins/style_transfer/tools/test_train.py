@@ -110,7 +110,7 @@ def test_damaged_images_are_skipped_and_named(photos: Path, tmp_path: Path) -> N
     (photos / "empty.jpg").write_bytes(b"")
     ctx = testing.FakeContext(7, tmp_path / "job")
     events = testing.run(StyleTrain, ctx, folder=photos, **TINY)
-    assert "Skipped 2 files that cannot be read: broken.png, empty.jpg." in get_notices(events)
+    assert "Skipped 2 files in photos that cannot be used: broken.png, empty.jpg." in get_notices(events)
     assert set(ctx.notes["skipped"]) == {"broken.png", "empty.jpg"}
     assert get_style(events)
 
