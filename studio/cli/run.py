@@ -260,8 +260,15 @@ class _JobFollower:
             original = path == Path(creation.path)
             digest = creation.id if original or not path.is_file() else sha256(path)
             seed = creation.recipe.seed if creation.recipe else 0
+            more = {"notes": creation.recipe.notes} if creation.recipe and creation.recipe.notes else {}
             self._console.emit_event(
-                "saved", path=str(path), kind=creation.kind.value, seed=seed, sha256=digest, creation=creation.id
+                "saved",
+                path=str(path),
+                kind=creation.kind.value,
+                seed=seed,
+                sha256=digest,
+                creation=creation.id,
+                **more,
             )
             self._console.print_line(str(path))
 
