@@ -29,6 +29,7 @@ TRAININGS: list[tuple[type[api.Tool], str, Values, Values]] = [
     (StyleTrain, "size", {"kind": "cut", "network": "tiny", "size": 64}, {"kind": "cyclegan"}),
     (TrainDiffusion, "size", {"kind": "new", "width": "tiny", "size": 64}, {"width": "small"}),
     (TrainDiffusion, "size", {"kind": "lora", "size": 64}, {"rank": 64}),
+    (TrainDiffusion, "size", {"kind": "embedding", "size": 64}, {"vectors": 8}),
     (TrainDiffusion, "size", {"kind": "full", "size": 64}, {"kind": "lora"}),
     (WriterTrain, "context", {"kind": "new", "size": "tiny", "context": 64}, {"size": "small"}),
     (WriterTrain, "context", {"kind": "masked", "size": "tiny", "context": 64}, {"size": "small"}),

@@ -1,4 +1,4 @@
-"""Train a diffusion model, fine-tune one, or train a LoRA, from images and captions."""
+"""Train a diffusion model, fine-tune one, or train a LoRA or a textual inversion, from images and captions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ from ..training import (
     forecast,
     latent_dataset,
     lora,
-    lora_file,
-    lora_metadata,
-    model_card,
     presets,
     preview_sheet,
     small_model,
+    textual_inversion,
 )
 from ..training.base_model import BaseModel
 from ..training.caption_options import CaptionOptions
@@ -36,9 +34,11 @@ from ..training.latent_dataset import LatentDataset, LossWeights
 from ..training.options import DiffusionTrainingParams
 from ..training.presets import Settings
 from ..training.preview_sheet import PreviewSheet
+from ..training.trained_model import TrainedModel
 from ..training.trainer import Trainer
 
-MIN_IMAGES = 8
+MIN_IMAGES = {"new": 8, "full": 8, "lora": 8, "embedding": 3}
+"""Number of images that a type of training needs."""
 REGULARISATION = "regularisation image"
 CHECKPOINT_INTERVAL = 60.0
 """Seconds between two checkpoints."""
@@ -58,6 +58,10 @@ ADVICE = {
         data_report.Advice(12, "a LoRA will repeat their poses and backgrounds. A dozen or more are better."),
         data_report.Advice(None, "a good number for a LoRA.", is_scarce=False),
     ),
+    "embedding": (
+        data_report.Advice(5, "a textual inversion will repeat their poses and backgrounds. Five or more are better."),
+        data_report.Advice(None, "a good number for a textual inversion.", is_scarce=False),
+    ),
 }
 """Advice on a number of images, by type of training."""
 _TOKENIZER_FOLDER = "vocabulary"
@@ -66,17 +70,19 @@ _TOKENIZER_FOLDER = "vocabulary"
 class BaseModelParams(api.Params):
     """The type of training, and its base model."""
 
-    kind: Literal["new", "full", "lora"] = api.param(
-        "new", title="Training type", labels=("New model", "Fine-tuning", "LoRA")
+    kind: Literal["new", "full", "lora", "embedding"] = api.param(
+        "new", title="Training type", labels=("New model", "Fine-tuning", "LoRA", "Textual inversion")
     )
     """A new model is small and learns everything from several thousand images. Fine-tuning continues the training of
-    all weights of a base model. A LoRA is a small file for a base model, trained on a dozen images or more."""
+    all weights of a base model. A LoRA is a small file for a base model, trained on a dozen images or more. A textual
+    inversion is a new word for a base model, trained on five images or more, which changes nothing in the model."""
     model: api.ModelChoice = api.param(loader.STARTER, model="diffusion", title="Base model")
-    """For fine-tuning and LoRAs: Stable Diffusion 1 or 2, or a model trained here. LoRAs also support XL."""
+    """For fine-tuning, LoRAs and textual inversions: Stable Diffusion 1 or 2, or a model trained here. The latter two
+    also support XL."""
 
 
 class TrainDiffusion(api.Tool):
-    """Trains a diffusion model or a LoRA on your captioned images."""
+    """Trains a diffusion model, a LoRA or a textual inversion on your captioned images."""
 
     id = "diffusion.train"
     title = "Train a model"
@@ -98,7 +104,7 @@ class TrainDiffusion(api.Tool):
         """The images are cropped to squares of this size, or scaled to shapes with as many pixels."""
         steps: int | None = api.param(None, ge=1, le=1_000_000, title="Steps")
         """More steps improve the result and take longer. Leave it empty for 15,000 steps for a new model, 5,000 for
-        fine-tuning, 1,000 for a LoRA without a preset."""
+        fine-tuning, 2,000 for a textual inversion and 1,000 for a LoRA without a preset."""
         width: Literal["small", "medium", "tiny"] = api.param(
             "small", title="Network size", labels=("Small", "Medium", "Tiny")
         )
@@ -115,10 +121,11 @@ class TrainDiffusion(api.Tool):
         vae: api.ModelChoice = api.param("vae-spatial", model="autoencoder", title="VAE", advanced=True)
         """The autoencoder of a new model. A starter is referred to by name; any other is copied into the model."""
         batch: int | None = api.param(None, ge=1, le=1024, title="Batch size", advanced=True)
-        """Images at once. Leave it empty for 64, or 4 for a LoRA; a small card has a quarter of that."""
+        """Images at once. Leave it empty for 64, or 4 for a LoRA or a textual inversion; a small card has a quarter of
+        that."""
         learning_rate: float | None = api.param(None, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
         """Leave it empty for 0.001 for a new model, 0.0005 for fine-tuning, 0.0002 for a LoRA without a preset and
-        0.0001 with one, 1 for Prodigy."""
+        0.0001 with one, 0.002 for a textual inversion, 1 for Prodigy."""
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
         libraries.import_libraries()
@@ -132,8 +139,7 @@ class TrainDiffusion(api.Tool):
             cost: api.training.NetworkCost | None = forecast.measure_new_model(params.width, params.size)
             network: str = params.width
         else:
-            adapter = settings.adapter if params.kind == "lora" else None
-            cost = forecast.measure_base_model(ctx, params.model, params.size, adapter)
+            cost = forecast.measure_base_model(ctx, params.model, params.size, settings.addition)
             network = f"{cost.weights}+{cost.frozen}" if cost else ""
         if cost:
             cost = replace(cost, activations=cost.activations // parts)
@@ -153,50 +159,58 @@ class TrainDiffusion(api.Tool):
     def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:
         has_buckets = params.image_shape == "buckets"
         sources = data_report.list_sources(params, params.size, has_captions=True, crops_centre=not has_buckets)
-        if params.regularisation:
+        if regularisation := _find_regularisation(params):
             sources.append(
                 replace(
                     sources[0],
-                    folder=params.regularisation,
-                    paths=api.datasets.find_images(
-                        params.regularisation, exclude=params.nested_in(params.regularisation)
-                    ),
+                    folder=regularisation,
+                    paths=api.datasets.find_images(regularisation, exclude=params.nested_in(regularisation)),
                     noun=REGULARISATION,
-                    excluded=params.excluded_in(params.regularisation),
+                    excluded=params.excluded_in(regularisation),
                     is_first=False,
                 )
             )
         report = data_report.inspect_images(sources, ctx, partial(_find_bucket, params.size) if has_buckets else None)
-        if params.regularisation in (params.folder, *params.more_folders):
+        if regularisation in (params.folder, *params.more_folders):
             error = api.BadInput("The regularisation images are the training images.", "Choose another folder.")
             report = data_report.refuse(report, error)
-        elif params.regularisation and not report.count_usable(REGULARISATION):
-            shortage = api.training.describe_shortage(params.regularisation, 0, 1, REGULARISATION)
+        elif regularisation and not report.count_usable(REGULARISATION):
+            shortage = api.training.describe_shortage(regularisation, 0, 1, REGULARISATION)
             report = data_report.refuse(report, shortage)
         if params.masks == "folder":
             report = _inspect_masks(params, report, ctx)
         count = report.count_usable("image")
-        if count < MIN_IMAGES:
-            report = data_report.refuse(report, api.training.describe_shortage(params.folder, count, MIN_IMAGES))
+        minimum = MIN_IMAGES[params.kind]
+        if count < minimum:
+            report = data_report.refuse(report, api.training.describe_shortage(params.folder, count, minimum))
         return data_report.advise(report, count, ADVICE[params.kind])
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch
 
+        if params.kind == "embedding":
+            yield from textual_inversion.check_choices(
+                params.trigger, params.prompts, has_regularisation=params.regularisation is not None
+            )
         yield from data_report.check_data(self, params, ctx)
         images = yield from dataset.read_folders(
-            [params.folder, *params.more_folders], _describe_reading(params), params.regularisation, params.excluded_in
+            [params.folder, *params.more_folders],
+            _describe_reading(params),
+            _find_regularisation(params),
+            params.excluded_in,
         )
         if images.skipped:
             ctx.note("skipped", images.skipped)
         own = [subject for subject in images.subjects if not subject.is_regularisation]
-        api.training.require_samples(params.folder, len(own), MIN_IMAGES, "image")
+        api.training.require_samples(params.folder, len(own), MIN_IMAGES[params.kind], "image")
         libraries.import_libraries()
         torch.manual_seed(ctx.seed)
         settings = presets.resolve(params.kind, params)
         base = _prepare_base_model(params, settings, ctx)
         if base and base.adapter:
             settings = settings.with_adapter(base.adapter)
+        if base and params.kind == "embedding":
+            settings = settings.with_vectors(textual_inversion.count_vectors(base.components))
         if base:
             yield from _warn_if_small(base, params.size)
         autoencoder = base.autoencoder if base else loader.load_autoencoder(ctx, params.vae)
@@ -205,11 +219,12 @@ class TrainDiffusion(api.Tool):
         if params.epochs and params.steps is None:
             settings = replace(settings, steps=max(1, math.ceil(params.epochs * steps_per_epoch)))
         settings.note(ctx)
-        if params.kind == "lora" and params.purpose != "none":
+        if params.kind in ("lora", "embedding") and params.purpose != "none":
             yield api.Notice(", ".join(f"{name}: {value}" for name, value in settings.describe().items()) + ".")
         trainer = _build_trainer(params, ctx, latents, base, settings)
         trainer.steps_per_epoch = steps_per_epoch
         trainer.prompts = preview_sheet.choose_prompts(params.prompts, own, latents.captions)
+        product = TrainedModel(settings, params.size, ctx.seed, images, latents.captions, autoencoder, base)
         sheet = PreviewSheet(autoencoder.vae, latents.square_side(params.size))
 
         def preview() -> Iterator[api.Event]:
@@ -218,7 +233,7 @@ class TrainDiffusion(api.Tool):
                 yield api.Preview(sheet.render(components, trainer.prompts, ctx))
 
         def save_model(suffix: str) -> api.Trained:
-            return _save(trainer, params, settings, ctx, images, autoencoder, base, suffix)
+            return product.write(ctx.scratch / f"model{suffix}", trainer, params.title + suffix)
 
         yield from trainer.run(
             ctx,
@@ -234,6 +249,11 @@ class TrainDiffusion(api.Tool):
 def _find_bucket(side: int, size: api.images.Size) -> api.images.Size:
     height, width = buckets.choose_bucket(size[1], size[0], side)
     return width, height
+
+
+def _find_regularisation(params: TrainDiffusion.Params) -> Path | None:
+    """Return the folder of regularisation images, which a textual inversion could learn nothing from."""
+    return params.regularisation if params.kind != "embedding" else None
 
 
 def _inspect_masks(
@@ -269,13 +289,19 @@ def _describe_reading(params: TrainDiffusion.Params) -> dataset.Reading:
 
 
 def _describe_captions(params: TrainDiffusion.Params) -> CaptionOptions:
-    return CaptionOptions(params.trigger, params.caption_dropout, params.shuffle_tags, params.keep_tokens)
+    templates = textual_inversion.choose_templates(params.purpose) if params.kind == "embedding" else ()
+    return CaptionOptions(params.trigger, params.caption_dropout, params.shuffle_tags, params.keep_tokens, templates)
 
 
 def _prepare_base_model(params: TrainDiffusion.Params, settings: Settings, ctx: api.Context) -> BaseModel | None:
     match params.kind:
         case "lora":
             return lora.prepare_lora_training(ctx, params.model, settings.adapter, params.size, params.start_from)
+        case "embedding":
+            word = textual_inversion.require_word(params.trigger)
+            return textual_inversion.prepare_inversion_training(
+                ctx, params.model, word, settings.inversion, params.size, params.start_from
+            )
         case "full":
             return base_model.prepare_full_training(
                 ctx, params.model, params.size, text_encoder=settings.trains_text_encoder
@@ -358,51 +384,3 @@ def _build_trainer(
         options=settings.options,
         held_out=latents.held_out_batches,
     )
-
-
-def _save(
-    trainer: Trainer,
-    params: TrainDiffusion.Params,
-    settings: Settings,
-    ctx: api.Context,
-    images: LoadedImages,
-    autoencoder: LoadedAutoencoder,
-    base: BaseModel | None,
-    suffix: str,
-) -> api.Trained:
-    """Write the trained model or LoRA and its model card into a folder."""
-    folder = ctx.scratch / f"model{suffix}"
-    folder.mkdir(parents=True, exist_ok=True)
-    is_lora = params.kind == "lora"
-    starter = "" if is_lora else autoencoder.starter
-    tensors = lora_file.collect_tensors(trainer.ema_components, settings.adapter) if is_lora else {}
-    if is_lora:
-        weight_count = sum(value.numel() for value in tensors.values() if value.ndim)
-    else:
-        weight_count = sum(value.numel() for value in trainer.ema.parameters())
-        small_model.save_pipeline(trainer.ema_components, folder, None if starter else autoencoder.vae)
-    components = {"vae": starter} if starter else {}
-    if components:
-        small_model.write_component_names(folder, components)
-    summary = model_card.TrainingSummary(
-        title=params.title + suffix,
-        size=params.size,
-        image_counts=images.counts,
-        seed=ctx.seed,
-        state=trainer.state,
-        weight_count=weight_count,
-        prompts=trainer.prompts,
-        starter_autoencoder=starter,
-        base=base.title if base else "",
-        is_lora=is_lora,
-        settings=settings.describe(),
-        trigger=params.trigger,
-    )
-    model_card.build_card(summary).write(folder)
-    if is_lora:
-        metadata = lora_metadata.build_metadata(
-            settings, summary, images, _describe_captions(params), trainer.ema_components
-        )
-        lora_file.write(folder, tensors, metadata)
-    notes = {"loss": round(trainer.state.loss, 4), "steps": trainer.state.step, "components": components}
-    return api.Trained(folder, params.title + suffix, "lora" if is_lora else "diffusion", notes)

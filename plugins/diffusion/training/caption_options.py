@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +21,30 @@ class CaptionOptions:
     """Whether the order of the tags is drawn at random."""
     keep_tokens: int = 1
     """Number of tags at the beginning that keep their place."""
+    templates: Sequence[str] = ()
+    """What images without a caption are told, with braces in the place of the trigger word, such as ``a photo of {}``;
+    nothing to leave them without. They are used where the caption is dropped as well."""
+
+    @property
+    def _word(self) -> str:
+        return " ".join(self.trigger.split())
 
     def complete(self, caption: str, *, is_regularisation: bool = False) -> str:
         """Return a caption with the trigger word, which captions of regularisation images do without."""
-        trigger = " ".join(self.trigger.split())
+        trigger = self._word
+        if self.templates and not caption and not is_regularisation:
+            return self.templates[0].replace("{}", trigger)
         if not trigger or is_regularisation or _contains_words(caption, trigger):
             return caption
         return f"{trigger}, {caption}" if caption else trigger
 
     def draw(self, caption: str, rng: np.random.Generator, *, is_regularisation: bool = False) -> str:
         """Return what the network is told: the complete caption with its tags shuffled, or sometimes nothing."""
-        if rng.uniform() < self.dropout:
+        is_dropped = rng.uniform() < self.dropout
+        if self.templates and (is_dropped or not caption) and not is_regularisation:
+            template = self.templates[int(rng.integers(len(self.templates)))]
+            return template.replace("{}", self._word)
+        if is_dropped:
             return ""
         caption = self.complete(caption, is_regularisation=is_regularisation)
         if not self.shuffle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ from studio import api
 from ..checkpoints import metadata
 from . import adapter, dataset, small_model
 from .adapter import AdapterOptions
+from .textual_inversion import InversionOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,9 +54,9 @@ def _measure_new_model(width: str, side: int) -> api.training.NetworkCost:
 
 
 def measure_base_model(
-    ctx: api.EstimateContext, choice: str, size: int, options: AdapterOptions | None
+    ctx: api.EstimateContext, choice: str, size: int, options: AdapterOptions | InversionOptions | None
 ) -> api.training.NetworkCost | None:
-    """Return the cost of training a base model for one image, or an adapter of it. Text encoders are not counted.
+    """Return the cost of training a base model for one image, or an addition to it. Text encoders are not counted.
 
     Returns None for a model that is not on this computer or cannot be trained.
     """
@@ -71,21 +73,27 @@ def measure_base_model(
 
 
 @cache
-def _measure_unet(config: str, side: int, options: AdapterOptions | None) -> api.training.NetworkCost:
+def _measure_unet(
+    config: str, side: int, options: AdapterOptions | InversionOptions | None
+) -> api.training.NetworkCost:
     import torch
     from diffusers import UNet2DConditionModel
 
     values: dict[str, Any] = msgspec.json.decode(config)
+    width = values["cross_attention_dim"]
+    text_width = width[0] if isinstance(width, list) else width
 
     def build() -> nn.Module:
         unet: UNet2DConditionModel = UNet2DConditionModel.from_config(values)
-        if options:
+        if isinstance(options, AdapterOptions):
             adapter.add_adapter("unet", unet, options)
+        elif options:
+            unet.requires_grad_(False)
         return cast("nn.Module", unet)
 
     def run(unet: Any) -> Tensor:
-        width = values["cross_attention_dim"]
         more = {}
+        text = torch.zeros(1, 77, text_width, requires_grad=isinstance(options, InversionOptions))
         if values.get("addition_embed_type") == "text_time":
             times = 6 * values["addition_time_embed_dim"]
             pooled = values["projection_class_embeddings_input_dim"] - times
@@ -94,13 +102,17 @@ def _measure_unet(config: str, side: int, options: AdapterOptions | None) -> api
             unet(
                 torch.zeros(1, values.get("in_channels", _LATENT_CHANNELS), side, side),
                 torch.zeros(1, dtype=torch.long),
-                encoder_hidden_states=torch.zeros(1, 77, width[0] if isinstance(width, list) else width),
+                encoder_hidden_states=text,
                 return_dict=False,
                 **more,
             )
         )
 
-    return api.training.measure_network(build, run)
+    cost = api.training.measure_network(build, run)
+    if isinstance(options, InversionOptions):
+        # The vectors for all text encoders together are as wide as the text that the UNet reads.
+        return replace(cost, weights=options.vectors * text_width)
+    return cost
 
 
 def count_images(params: Any) -> int:

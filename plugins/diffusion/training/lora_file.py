@@ -61,8 +61,8 @@ def collect_tensors(components: Components, options: AdapterOptions) -> dict[str
     return tensors
 
 
-def write(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a LoRA with its metadata and the hashes that other programs know it by."""
+def write(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], name: str = FILE) -> None:
+    """Write a LoRA or an embedding with its metadata and the hashes that other programs know it by."""
     from safetensors.torch import save
 
     content = save(dict(tensors))
@@ -73,7 +73,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, st
         "sshs_model_hash": hashlib.sha256(data).hexdigest(),
         "sshs_legacy_hash": hashlib.sha256(legacy).hexdigest()[:8],
     }
-    (folder / FILE).write_bytes(_join(header, {**metadata, **hashes}, data))
+    (folder / name).write_bytes(_join(header, {**metadata, **hashes}, data))
 
 
 def _join(header: Mapping[str, Any], metadata: Mapping[str, str], data: bytes) -> bytes:

@@ -1,4 +1,5 @@
-"""Metadata of a LoRA file: what was trained, in the keys of kohya's scripts (`ss_…`) and of the model specification.
+"""Metadata of a LoRA or an embedding: what was trained, in the keys of kohya's scripts (`ss_…`) and of the model
+specification.
 
 No value holds a path of this computer. The same training gives the same metadata, so there is no date.
 """
@@ -20,6 +21,7 @@ from .small_model import Components
 _SD2_TEXT_WIDTH = 1024
 _MAX_TAGS = 1000
 """Number of the commonest tags of a folder that are written."""
+_ADDITIONS = {"lora": "lora", "embedding": "textual-inversion"}
 _OPTIMIZERS = {
     "adamw": "torch.optim.adamw.AdamW",
     "adamw8bit": "bitsandbytes.optim.adamw.AdamW8bit",
@@ -32,8 +34,8 @@ _OPTIMIZERS = {
 def build_metadata(
     settings: Settings, summary: TrainingSummary, images: LoadedImages, captions: CaptionOptions, components: Components
 ) -> dict[str, str]:
-    """Build the metadata of a LoRA. All values are text, as the format asks for."""
-    adapter, options, objective = settings.adapter, settings.options, settings.options.objective
+    """Build the metadata of a file. All values are text, as the format asks for."""
+    options, objective = settings.options, settings.options.objective
     own = [subject for subject in images.subjects if not subject.is_regularisation]
     rate = f"{settings.learning_rate:g}"
     text_rate = f"{settings.learning_rate * options.text_encoder_rate:g}" if settings.trains_text_encoder else "None"
@@ -43,11 +45,7 @@ def build_metadata(
         "ss_base_model_version": _describe_version(components, is_velocity=is_velocity),
         "ss_sd_model_name": Path(summary.base).name,
         "ss_v2": _is_sd2(components),
-        "ss_network_module": "networks.lora" if adapter.type == "lora" else "lycoris.kohya",
-        "ss_network_dim": adapter.rank,
-        "ss_network_alpha": f"{adapter.scale_alpha:g}",
-        "ss_network_dropout": adapter.dropout or "None",
-        "ss_network_args": json.dumps(_network_arguments(settings)),
+        **(_describe_network(settings) if settings.kind == "lora" else {}),
         "ss_num_train_images": sum(subject.repeats for subject in own),
         "ss_num_reg_images": len(images.subjects) - len(own),
         "ss_steps": summary.state.step,
@@ -74,7 +72,7 @@ def build_metadata(
         "ss_tag_frequency": json.dumps(count_tags(images, captions), ensure_ascii=False),
         "ss_dataset_dirs": json.dumps(_describe_folders(images), ensure_ascii=False),
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": _describe_architecture(components),
+        "modelspec.architecture": f"{_describe_architecture(components)}/{_ADDITIONS[settings.kind]}",
         "modelspec.implementation": "https://github.com/huggingface/diffusers",
         "modelspec.title": summary.title,
         "modelspec.resolution": f"{summary.size}x{summary.size}",
@@ -105,6 +103,17 @@ def _describe_folders(images: LoadedImages) -> dict[str, Mapping[str, int]]:
     return {**folders}
 
 
+def _describe_network(settings: Settings) -> dict[str, object]:
+    adapter = settings.adapter
+    return {
+        "ss_network_module": "networks.lora" if adapter.type == "lora" else "lycoris.kohya",
+        "ss_network_dim": adapter.rank,
+        "ss_network_alpha": f"{adapter.scale_alpha:g}",
+        "ss_network_dropout": adapter.dropout or "None",
+        "ss_network_args": json.dumps(_network_arguments(settings)),
+    }
+
+
 def _network_arguments(settings: Settings) -> dict[str, str]:
     adapter = settings.adapter
     arguments: dict[str, str] = {}
@@ -130,8 +139,8 @@ def _describe_version(components: Components, *, is_velocity: bool) -> str:
 
 def _describe_architecture(components: Components) -> str:
     if isinstance(components, SdxlComponents):
-        return "stable-diffusion-xl-v1-base/lora"
+        return "stable-diffusion-xl-v1-base"
     if not _is_sd2(components):
-        return "stable-diffusion-v1/lora"
+        return "stable-diffusion-v1"
     is_velocity = components.scheduler.config.prediction_type == "v_prediction"
-    return "stable-diffusion-v2-768-v/lora" if is_velocity else "stable-diffusion-v2-512/lora"
+    return "stable-diffusion-v2-768-v" if is_velocity else "stable-diffusion-v2-512"

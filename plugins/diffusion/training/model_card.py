@@ -1,4 +1,4 @@
-"""The model card of a trained diffusion model or LoRA."""
+"""The model card of a trained diffusion model, LoRA or embedding."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class TrainingSummary:
     starter_autoencoder: str = ""
     """Name of the starter that provides the autoencoder; empty if the model has its own."""
     base: str = ""
-    """Title of the model that was fine-tuned, or that the LoRA is for."""
-    is_lora: bool = False
+    """Title of the model that was fine-tuned, or that the LoRA or the embedding is for."""
+    kind: str = "diffusion"
+    """Kind of the model: `diffusion`, `lora` or `embedding`."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Names and values of the training's options, in words."""
     trigger: str = ""
@@ -44,9 +45,13 @@ def build_card(summary: TrainingSummary) -> api.model_card.ModelCard:
 
 
 def _describe(summary: TrainingSummary) -> str:
-    if summary.is_lora:
+    word = api.model_card.escape(summary.trigger.strip())
+    if summary.kind == "lora":
         text = f"A LoRA for {summary.base}."
-        text += f" Its trigger word is {api.model_card.escape(summary.trigger)}." if summary.trigger.strip() else ""
+        text += f" Its trigger word is {word}." if word else ""
+    elif summary.kind == "embedding":
+        text = f"An embedding (textual inversion) for {summary.base}."
+        text += f" Choose it under *Embeddings*, and write {word} in the prompt."
     else:
         text = "A latent diffusion model (diffusers `StableDiffusionPipeline`)"
         text += f", fine-tuned from {summary.base}." if summary.base else "."

@@ -1,4 +1,4 @@
-"""The parameters of a training in groups: images, captions, adapter, optimization, loss."""
+"""The parameters of a training in groups: images, captions, adapter, textual inversion, optimization, loss."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .adapter import ADAPTER_LABELS, AdapterType
 from .optimizers import OPTIMIZER_LABELS, OptimizerName
 
 IMAGES_GROUP, CAPTIONS_GROUP, LORA_GROUP = "Training images", "Captions", "LoRA"
+INVERSION_GROUP = "Textual inversion"
 OPTIMIZATION_GROUP, LOSS_GROUP = "Optimization", "Loss"
 LAYER_LABELS = ("Attention", "Attention + feed-forward", "Attention + convolutions")
 Purpose = Literal["none", "person", "style", "concept"]
 
 
 class PresetParams(api.Params):
-    """Options of a preset: the purpose of a LoRA, and the card that trains it."""
+    """Options of a preset: the purpose of a LoRA or a textual inversion, and the card that trains it."""
 
-    purpose: Purpose = api.param(
-        "none", title="LoRA preset", labels=("None", "A person or thing", "A style", "A concept")
-    )
-    """Values for the fields that are left empty. A person or thing: 1,500 steps, rank 16, text encoder. A style: 2,500
-    steps, rank 32, convolutions. A concept: 2,000 steps, rank 16, text encoder. All: alpha half the rank, min-SNR."""
+    purpose: Purpose = api.param("none", title="Preset", labels=("None", "A person or thing", "A style", "A concept"))
+    """Values for the fields that are left empty, for LoRAs and textual inversions. A LoRA of a person or thing: 1,500
+    steps, rank 16, text encoder. A style: 2,500 steps, rank 32, convolutions. A concept: 2,000 steps, rank 16, text
+    encoder. All: alpha half the rank, min-SNR."""
     card: Literal["big", "small"] = api.param("big", title="Graphics card", labels=("12 GB or more", "8 GB or less"))
     """A small card computes each step in four parts with gradient checkpointing, which takes about a third longer."""
 
@@ -67,9 +67,11 @@ class CaptionParams(api.Params):
     """Options that change the captions."""
 
     trigger: str = api.param("", title="Trigger word")
-    """A word that calls what a LoRA has learned, such as `ohwx fox`. It is put in front of captions without it."""
+    """A word that calls what a LoRA or a textual inversion has learned, such as `ohwx`. It is put in front of captions
+    without it. A textual inversion needs one, which the model does not know."""
     caption_dropout: api.Unit = api.param(0.1, title="Caption dropout", advanced=True, group=CAPTIONS_GROUP)
-    """Fraction of images that are shown without their caption. Usual are 5 % to 15 %."""
+    """Fraction of images that are shown without their caption; for a textual inversion, with its word alone. Usual are
+    5 % to 15 %."""
     shuffle_tags: bool = api.param(False, title="Shuffle tags", advanced=True, group=CAPTIONS_GROUP)
     """Changes the order of the tags, which are the parts of a caption between commas. For captions of many tags."""
     keep_tokens: int = api.param(1, ge=0, le=50, title="Keep tokens", advanced=True, group=CAPTIONS_GROUP)
@@ -109,9 +111,23 @@ class AdapterParams(api.Params):
     )
     """Usual is half the learning rate, which an empty field means."""
     start_from: api.ModelChoice | None = api.param(
-        None, model="lora", title="Go on from a LoRA", advanced=True, group=LORA_GROUP
+        None, model="lora embedding", title="Go on from a LoRA or embedding", advanced=True, group=LORA_GROUP
     )
-    """Training begins with this LoRA, and keeps its type, rank, alpha and layers."""
+    """Training begins with this LoRA, and keeps its type, rank, alpha and layers; or with this textual inversion, and
+    keeps its number of vectors."""
+
+
+class InversionParams(api.Params):
+    """The form of a textual inversion."""
+
+    vectors: int | None = api.param(None, ge=1, le=32, title="Vectors", advanced=True, group=INVERSION_GROUP)
+    """More vectors learn finer detail, need more images, and leave less room in the prompt. Usual are 1 to 8; empty
+    means the preset's."""
+    init_word: str = api.param("", title="Initial word", advanced=True, group=INVERSION_GROUP)
+    """A word of the model for something similar, such as `fox` or `painting`, with which the vectors begin. Several
+    words are for as many vectors. Leave it empty to begin at random."""
+    keep_norm: bool = api.param(True, title="Keep the length of vectors", advanced=True, group=INVERSION_GROUP)
+    """Learns the direction of each vector alone, so that the new word does not outweigh the others in a prompt."""
 
 
 class OptimizationParams(api.Params):
@@ -174,6 +190,7 @@ class LossParams(api.Params):
 class DiffusionTrainingParams(
     LossParams,
     OptimizationParams,
+    InversionParams,
     AdapterParams,
     CaptionParams,
     ImageParams,

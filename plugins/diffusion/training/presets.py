@@ -1,4 +1,4 @@
-"""Presets of LoRA trainings, and the settings of a training that follow from a preset and what the artist has set."""
+"""Presets for LoRAs and textual inversions, and the settings that follow from a preset and what the artist has set."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from . import optimizers
 from .adapter import ADAPTER_LABELS, AdapterOptions, AdapterType, Layers
 from .objective import Objective, Weighting
 from .options import LAYER_LABELS, DiffusionTrainingParams, Purpose
+from .textual_inversion import InversionOptions
 from .trainer import TrainerOptions
 
-TrainingKind = Literal["new", "full", "lora"]
+TrainingKind = Literal["new", "full", "lora", "embedding"]
 SMALL_CARD_PARTS = 4
 """Number of parts that a step is computed in on a small card."""
 
@@ -29,6 +30,8 @@ class Preset(api.training.TrainingDefaults):
     layers: Layers = "attention"
     text_encoder: bool = False
     weighting: Weighting = "none"
+    vectors: int = 2
+    """Number of vectors of a textual inversion."""
 
 
 PRESETS: Mapping[Purpose, Preset] = {
@@ -36,6 +39,12 @@ PRESETS: Mapping[Purpose, Preset] = {
     "person": Preset(1500, 4, 1e-4, 16, 0.5, "blocks", text_encoder=True, weighting="min_snr"),
     "style": Preset(2500, 4, 1e-4, 32, 0.5, "convolutions", weighting="min_snr"),
     "concept": Preset(2000, 4, 1e-4, 16, 0.5, "blocks", text_encoder=True, weighting="min_snr"),
+}
+INVERSION_PRESETS: Mapping[Purpose, Preset] = {
+    "none": Preset(2000, 4, 2e-3),
+    "person": Preset(3000, 4, 2e-3, weighting="min_snr", vectors=4),
+    "style": Preset(3000, 4, 2e-3, weighting="min_snr", vectors=6),
+    "concept": Preset(2000, 4, 2e-3, weighting="min_snr", vectors=2),
 }
 OTHER_KINDS: Mapping[str, Preset] = {
     "new": Preset(15_000, 64, 1e-3, text_encoder=True),
@@ -50,10 +59,22 @@ class Settings(api.training.TrainingDefaults):
     kind: TrainingKind = "lora"
     purpose: Purpose = "none"
     adapter: AdapterOptions = field(default_factory=AdapterOptions)
+    inversion: InversionOptions = field(default_factory=InversionOptions)
     trains_text_encoder: bool = False
     options: TrainerOptions = field(default_factory=TrainerOptions)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warm_up: float | None = None
+
+    @property
+    def addition(self) -> AdapterOptions | InversionOptions | None:
+        """The form of what is added to a base model; None where the model itself is trained."""
+        match self.kind:
+            case "lora":
+                return self.adapter
+            case "embedding":
+                return self.inversion
+            case _:
+                return None
 
     def build_schedule(self) -> api.training.LearningRateSchedule:
         """Build the schedule. Without an own fraction, a tenth of the steps warms up, but no more than 200."""
@@ -78,6 +99,8 @@ class Settings(api.training.TrainingDefaults):
                 "alpha": f"{adapter.scale_alpha:g}",
                 "layers": LAYER_LABELS[get_args(Layers).index(adapter.layers)].lower(),
             }
+        if self.kind == "embedding":
+            used["vectors"] = f"{self.inversion.vectors}"
         return {name: value for name, value in used.items() if getattr(params, name) in (None, "preset")}
 
     def note(self, ctx: api.Context) -> None:
@@ -93,6 +116,8 @@ class Settings(api.training.TrainingDefaults):
         if self.kind == "lora":
             used |= {"rank": adapter.rank, "alpha": adapter.scale_alpha, "layers": adapter.layers}
             used["adapter"] = adapter.type
+        if self.kind == "embedding":
+            used["vectors"] = self.inversion.vectors
         ctx.note("numbers", used)
 
     def describe(self) -> dict[str, str]:
@@ -110,6 +135,9 @@ class Settings(api.training.TrainingDefaults):
                 "Rank": f"{adapter.rank}, alpha {adapter.scale_alpha:g}",
                 "Layers": LAYER_LABELS[get_args(Layers).index(adapter.layers)],
             }
+        if self.kind == "embedding":
+            rows["Vectors"] = f"{self.inversion.vectors}" + (", of constant length" * self.inversion.keep_norm)
+            rows["Initial word"] = self.inversion.init_word.strip() or "none"
         if self.trains_text_encoder:
             rows["Text encoder"] = f"learning rate {self.learning_rate * options.text_encoder_rate:g}"
         if options.objective.weighting == "min_snr":
@@ -126,20 +154,35 @@ class Settings(api.training.TrainingDefaults):
         """Return a copy with the form of a LoRA that the training goes on from."""
         return replace(self, adapter=adapter, trains_text_encoder=adapter.text_encoder)
 
+    def with_vectors(self, count: int) -> Settings:
+        """Return a copy with the number of vectors of a textual inversion that the training goes on from."""
+        return replace(self, inversion=replace(self.inversion, vectors=count))
+
+
+def _choose_preset(kind: TrainingKind, purpose: Purpose) -> Preset:
+    match kind:
+        case "lora":
+            return PRESETS[purpose]
+        case "embedding":
+            return INVERSION_PRESETS[purpose]
+        case _:
+            return OTHER_KINDS[kind]
+
 
 def resolve(kind: TrainingKind, params: DiffusionTrainingParams) -> Settings:
     """Return the settings: what the artist has set, and the values of the preset for what was left empty."""
-    preset = PRESETS[params.purpose] if kind == "lora" else OTHER_KINDS[kind]
-    is_small = params.card == "small"
+    preset = _choose_preset(kind, params.purpose)
+    is_small, is_inversion = params.card == "small", kind == "embedding"
     if is_small:
-        preset = replace(preset, batch=max(1, preset.batch // SMALL_CARD_PARTS), text_encoder=kind != "lora")
+        text_encoder = preset.text_encoder and kind != "lora"
+        preset = replace(preset, batch=max(1, preset.batch // SMALL_CARD_PARTS), text_encoder=text_encoder)
     if params.optimizer == "prodigy":
         preset = replace(preset, learning_rate=optimizers.PRODIGY_RATE)
     else:
         factor = optimizers.RATE_FACTORS.get(params.optimizer, 1.0)
         preset = replace(preset, learning_rate=preset.learning_rate * factor)
     numbers = preset.override(params)
-    text_encoder = {"on": True, "off": False}.get(params.text_encoder, preset.text_encoder)
+    text_encoder = {"on": not is_inversion, "off": False}.get(params.text_encoder, preset.text_encoder)
     rank = params.rank or preset.rank
     adapter = AdapterOptions(
         params.adapter,
@@ -158,7 +201,7 @@ def resolve(kind: TrainingKind, params: DiffusionTrainingParams) -> Settings:
         accumulation=params.accumulation or (SMALL_CARD_PARTS if is_small else 1),
         checkpointing=is_small if params.checkpointing == "preset" else params.checkpointing == "on",
         precision=params.precision,
-        text_encoder_rate=rate if kind == "lora" or params.text_encoder_rate else 1.0,
+        text_encoder_rate=rate if kind == "lora" or (params.text_encoder_rate and not is_inversion) else 1.0,
         has_dropout=kind == "lora" and params.dropout > 0,
     )
     return Settings(
@@ -168,6 +211,7 @@ def resolve(kind: TrainingKind, params: DiffusionTrainingParams) -> Settings:
         kind=kind,
         purpose=params.purpose,
         adapter=adapter,
+        inversion=InversionOptions(params.vectors or preset.vectors, params.init_word, params.keep_norm),
         trains_text_encoder=text_encoder,
         options=options,
         schedule=params.schedule,

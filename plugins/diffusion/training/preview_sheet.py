@@ -62,12 +62,13 @@ def choose_prompts(
     prompts: Sequence[str], subjects: Sequence[Subject], options: CaptionOptions | None = None
 ) -> list[str]:
     """Return the prompts that the artist asks for, or else some captions of the training images."""
+    options = options or CaptionOptions()
     own = [prompt for prompt in prompts if prompt.strip()]
     if own:
         return own[:MAX_PROMPTS]
     if {subject.style for subject in subjects} >= {*captions.STYLES}:
-        return [*DEFAULT_PROMPTS]
+        return [options.complete(prompt) for prompt in DEFAULT_PROMPTS]
     captioned = [subject for subject in subjects if subject.name] or subjects
     some = captioned[:: max(1, len(captioned) // _DEFAULT_COUNT)][:_DEFAULT_COUNT]
     told = [captions.complete_caption(subject.noun, style=subject.style) for subject in some]
-    return [(options or CaptionOptions()).complete(text) for text in told]
+    return [options.complete(text) for text in told]
