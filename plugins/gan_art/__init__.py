@@ -6,12 +6,16 @@ from studio import api
 
 from .tools.bend import Bend
 from .tools.blend_models import BlendModels
+from .tools.critique import Critique
+from .tools.drag import Drag
 from .tools.dream import Dream
 from .tools.find_directions import FindDirections
+from .tools.invert import Invert
 from .tools.name_directions import NameDirections
 from .tools.steer import Steer
 from .tools.teach_direction import TeachDirection
 from .tools.train import TrainGan
+from .tools.tune import Tune
 
 __version__ = "1.0"
 api_version = 1
@@ -20,4 +24,5 @@ title = "GAN"
 
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
-    return [Dream, Bend, BlendModels, TrainGan, FindDirections, TeachDirection, NameDirections, Steer]
+    makers = [Dream, Steer, Invert, Drag, Bend, Critique]
+    return [*makers, FindDirections, TeachDirection, NameDirections, TrainGan, Tune, BlendModels]

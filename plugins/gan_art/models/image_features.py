@@ -87,13 +87,15 @@ class FeatureExtractor:
             maps.append(features)
         return maps
 
-    def measure_distance(self, first: Tensor, second: Tensor, side: int = 2 * ENCODER_SIDE) -> Tensor:
+    def measure_distance(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the perceptual distance [n] of RGB images in -1..1: of feature maps with channels of length 1.
 
-        The formulation of LPIPS (Zhang et al., arXiv:1801.03924) without learned weights.
+        Images are compared at a shorter side of 64 to 128 px, as LPIPS does (Zhang et al., arXiv:1801.03924), without
+        learned weights.
         """
         import torch
 
+        side = min(2 * ENCODER_SIDE, max(ENCODER_SIDE, *first.shape[2:]))
         levels = []
         for one, other in zip(self.compute_maps(first, side), self.compute_maps(second, side), strict=True):
             difference = _normalize(one) - _normalize(other)

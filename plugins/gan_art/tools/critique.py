@@ -1,0 +1,94 @@
+"""The tool that asks the discriminator for its opinion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from studio import api
+
+from ..editing.critique import Grade, grade_images
+from ..models.gan_model import MODEL_KIND, STARTER, load_gan
+from ..models.image_features import composite
+from ..sampling.targets import read_target
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+COLUMNS = 4
+MIN_SIDE = 128
+GAP = 4
+HEAT = (255, 96, 0)
+"""Colour of the places that move the score."""
+
+
+class Critique(api.Tool):
+    """Grades images with the discriminator, ranks them, and shows what moved the grade."""
+
+    id = "gan.critique"
+    title = "Critique"
+    icon = "mdi6.clipboard-check-outline"
+
+    class Params(api.Params):
+        model: api.ModelChoice = api.param(STARTER, model=MODEL_KIND)
+        """A GAN with a discriminator, such as one that was trained here. It judges by its own training data."""
+        images: list[api.ImageInput] = api.param([], min_items=1, max_items=64)
+        """Any images. They are cropped to the aspect ratio of the GAN and scaled."""
+        class_name: str = api.param("", title="Class")
+        """Grades all images as this class. Empty: the class that fits best."""
+
+    def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
+        yield api.Progress(0, len(params.images), "Loading the model")
+        model = load_gan(ctx, params.model)
+        targets, grades = [], []
+        wanted = model.find_class(params.class_name) if params.class_name else None
+        for number, path in enumerate(params.images, 1):
+            targets.append(read_target(path, model))
+            grades += grade_images(model, targets[-1], [wanted], ctx.seed)
+            yield api.Progress(number, len(params.images), "Grading")
+        order = sorted(range(len(grades)), key=lambda number: grades[number].score, reverse=True)
+        names = model.class_names
+        ranking = []
+        for number in order:
+            grade = grades[number]
+            row = {"image": params.images[number].name, "score": round(grade.score, 3)}
+            row["better_than"] = f"{grade.percentile:.0%} of generated images"
+            if grade.class_number is not None:
+                row["class"] = names[grade.class_number]
+            ranking.append(row)
+        tiles = [draw_tile(composite(targets[number]), grades[number]) for number in order]
+        yield api.Image(arrange(tiles), notes={"ranking": ranking})
+
+
+def draw_tile(image: Tensor, grade: Grade) -> NDArray[np.uint8]:
+    """Return an image [1, 3, h, w] beside the same in grey with what moved the score in orange, and its grade."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    pixels = api.images.to_uint8(image[0])
+    grey = pixels.mean(axis=2, keepdims=True) * 0.6
+    influence = grade.influence.numpy()[..., None]
+    heat = grey * (1 - influence) + np.array(HEAT) * influence
+    pair = np.concatenate([pixels, heat.astype(np.uint8)], axis=1)
+    scale = -(-MIN_SIDE // min(pixels.shape[:2]))
+    pair = pair.repeat(scale, 0).repeat(scale, 1)
+    band = Image.new("RGB", (pair.shape[1], 20), (24, 24, 24))
+    text = f"{grade.score:+.2f} · better than {grade.percentile:.0%}"
+    ImageDraw.Draw(band).text((6, 4), text, fill=(235, 235, 235))
+    return np.concatenate([pair, np.asarray(band)], axis=0)
+
+
+def arrange(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Arrange tiles of one size in rows, the first at the top left."""
+    import numpy as np
+
+    height, width, _ = tiles[0].shape
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // columns * (height + GAP), number % columns * (width + GAP)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
