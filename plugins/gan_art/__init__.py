@@ -10,6 +10,7 @@ from .tools.critique import Critique
 from .tools.drag import Drag
 from .tools.dream import Dream
 from .tools.find_directions import FindDirections
+from .tools.import_gan import ImportGan
 from .tools.invert import Invert
 from .tools.name_directions import NameDirections
 from .tools.steer import Steer
@@ -25,4 +26,4 @@ title = "GAN"
 @api.hookimpl
 def studio_tools() -> list[type[api.Tool]]:
     makers = [Dream, Steer, Invert, Drag, Bend, Critique]
-    return [*makers, FindDirections, TeachDirection, NameDirections, TrainGan, Tune, BlendModels]
+    return [*makers, FindDirections, TeachDirection, NameDirections, TrainGan, Tune, BlendModels, ImportGan]

@@ -139,8 +139,11 @@ def save_gan(
     discriminator: Mapping[str, Tensor] | None = None,
     *,
     compress: bool = False,
+    half: bool = True,
 ) -> None:
     """Write the state dicts of a GAN as float16 into a new folder; with `compress`, convolutions as int8.
+
+    Without `half` the weights are written as they are: those of other programs may be too large for float16.
 
     Raises StudioError when the disk is full or the folder may not be written.
     """
@@ -151,7 +154,7 @@ def save_gan(
         if weights is None:
             continue
         cpu = {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()}
-        stored = api.int8_weights.quantize(cpu) if compress else _halve(cpu)
+        stored = api.int8_weights.quantize(cpu) if compress else _halve(cpu) if half else cpu
         with api.atomic_write(folder / name) as part:
             save_file(stored, part)
     content = {
