@@ -14,6 +14,7 @@ from ..training import model_card, presets
 from ..training.base import StyleTraining
 from ..training.metrics import Holdout
 from ..training.params import StyleTrainingParams, TrainingKind
+from ..training.starting_style import StartingStyle, load_starting_style, read_starting_config
 
 MIN_PHOTOS = 2
 MAX_IMAGES = 2000
@@ -37,18 +38,21 @@ class StyleTrain(api.Tool):
     class Params(StyleTrainingParams):
         pass
 
-    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:  # noqa: ARG002
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
         preset = presets.PRESETS[params.kind].override(params)
         photos = sum(api.datasets.count_images(folder, MAX_IMAGES) for folder in (params.folder, *params.more_folders))
         notes = {"folder": _describe_count(photos, preset.photos)}
         if params.kind != "effect" and params.paintings and not params.only:
             paintings = api.datasets.count_images(params.paintings, MAX_IMAGES)
             notes["paintings"] = _describe_count(paintings, preset.paintings)
+        config = read_starting_config(ctx, params.start_from, params.kind) if params.start_from else ""
+        cost = presets.measure_networks(params.kind, params.network, params.size, config)
+        network = cost.weights if config else params.network
         return api.training.estimate_training(
             params,
             preset,
-            presets.measure_networks(params.kind, params.network, params.size),
-            rate=f"style.train.{params.kind}.{params.network}.{params.size}",
+            cost,
+            rate=f"style.train.{params.kind}.{network}.{params.size}",
             sample_size=params.size**2,
             samples=photos if photos < MAX_IMAGES else 0,
             notes=notes,
@@ -81,6 +85,7 @@ class StyleTrain(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         preset = presets.PRESETS[params.kind].override(params)
         preset.note(ctx)
+        start = load_starting_style(ctx, params.start_from, params.kind) if params.start_from else None
         yield from data_report.check_data(self, params, ctx)
         photos, paintings = yield from _read_images(params, ctx)
         api.training.require_samples(params.folder, len(photos), MIN_PHOTOS, "photo")
@@ -88,14 +93,14 @@ class StyleTrain(api.Tool):
             api.training.require_samples(params.paintings, len(paintings), preset.min_paintings, "painting")
         images = _hold_out(photos, paintings)
         training, holdout = presets.create_training(
-            params, images, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device
+            params, images, ctx.checkpoint_dir, seed=ctx.seed, device=ctx.device, start=start
         )
 
         def preview() -> Iterator[api.Event]:
             yield api.Preview(training.build_preview_sheet(holdout, training.evaluate(holdout)))
 
         def save_model(suffix: str) -> api.Trained:
-            return _save_style(training, holdout, params, ctx, images, suffix)
+            return _save_style(training, holdout, params, ctx, images, start, suffix)
 
         training.steps_per_epoch = len(images.photos) / preset.batch
         memory_error = f"A batch of {preset.batch} crops of {params.size} px needs more memory than is available."
@@ -109,6 +114,7 @@ def _save_style(
     params: StyleTrainingParams,
     ctx: api.Context,
     images: presets.TrainingImages,
+    start: StartingStyle | None,
     suffix: str,
 ) -> api.Trained:
     """Write the style into a folder: the best weights at the end, the current ones of an intermediate style."""
@@ -116,13 +122,16 @@ def _save_style(
 
     folder = ctx.scratch / f"style{suffix}"
     best_step, scores = (training.state.step, training.scores) if suffix else training.load_best()
-    generators.save_network(training.ema, folder, presets.generator_config(params.kind, params.network))
+    config = start.config if start else presets.generator_config(params.kind, params.network)
+    generators.save_network(training.ema, folder, config)
     generated = training.generate(holdout.photos)
     data = {"photos": len(images.photos)}
     if images.paintings:
         data["paintings"] = len(images.paintings)
     evaluation = model_card.Evaluation(best_step, scores, float(checkerboard.compute_energy(generated)))
-    model_card.build_card(params, params.title + suffix, training, evaluation, data, seed=ctx.seed).write(folder)
+    base = start.title if start else ""
+    title = params.title + suffix
+    model_card.build_card(params, title, training, evaluation, data, seed=ctx.seed, base=base).write(folder)
     Image.fromarray(api.images.to_uint8(generated[0])).save(folder / THUMBNAIL, quality=90)
     notes = {
         "measured": scores,

@@ -37,8 +37,9 @@ def build_card(
     data: Mapping[str, int],
     *,
     seed: int,
+    base: str = "",
 ) -> api.model_card.ModelCard:
-    """Build the card. `data` counts the images used for training, by what they are."""
+    """Build the card. `data` counts the images used for training, by what they are; `base` names the base style."""
     method = f"effect: {params.effect}" if params.kind == "effect" else params.kind
     parameters = sum(value.numel() for value in training.ema.parameters())
     measures = [api.model_card.Measure(name, value, SCORE_MEANINGS[name]) for name, value in evaluation.scores.items()]
@@ -53,6 +54,7 @@ def build_card(
         rows={
             **api.model_card.training_rows("style.train", training.state, seed=seed, parameters=parameters),
             "Method": method,
+            **({"Base style": base} if base else {}),
             "Crop size": f"{params.size} px",
             "Weights": f"moving average, from step {evaluation.best_step:,}",
         },

@@ -57,6 +57,9 @@ class StyleTrainingParams(api.training.TrainingParams, TrainingSources):
     """Small is fastest, with less than 1 MB. Large is the network of the CycleGAN authors. Tiny is for trials."""
     flips: bool = api.param(True, title="Random horizontal flip")
     """Mirrors half of the crops."""
+    start_from: api.ModelChoice | None = api.param(None, model="style", title="Base style", advanced=True)
+    """Continues the training of a style; the size of its network is kept. Effect and A few paintings go on from each
+    other's styles, and so do CUT and CycleGAN, whose way back from paintings to photos begins anew."""
     style: float = api.param(3.0, ge=0, le=100, title="Style loss weight", advanced=True, group="A few paintings")
     """Weight of the paintings' strokes and colours."""
     content: float = api.param(1.0, ge=0, le=100, title="Content loss weight", advanced=True, group="A few paintings")

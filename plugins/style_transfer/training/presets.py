@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from .base import Hyperparameters, StyleTraining
 from .crops import EffectPairs, RandomCrops, crop_center
 from .metrics import Holdout
 from .params import NetworkSize, StyleTrainingParams, TrainingKind
+from .starting_style import StartingStyle
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,9 +106,18 @@ def generator_config(kind: TrainingKind, size: NetworkSize) -> dict[str, Any]:
 
 
 def create_training(
-    params: StyleTrainingParams, images: TrainingImages, checkpoint_dir: Path, *, seed: int, device: str
+    params: StyleTrainingParams,
+    images: TrainingImages,
+    checkpoint_dir: Path,
+    *,
+    seed: int,
+    device: str,
+    start: StartingStyle | None = None,
 ) -> tuple[StyleTraining, Holdout]:
-    """Create a training and the held-out images to evaluate it on. The initial weights follow from the seed."""
+    """Create a training and the held-out images to evaluate it on.
+
+    The generator begins with the weights of `start`; all others follow from the seed.
+    """
     import torch
 
     torch.manual_seed(seed)
@@ -123,7 +134,7 @@ def create_training(
     if params.kind == "effect":
         pairs = EffectPairs(photos, params.effect)
         targets = pairs.crop_centers(holdout_photos)
-        return _create_pix2pix(params, pairs, hyper, checkpoint_dir), Holdout(*map(torch.from_numpy, targets))
+        return _create_pix2pix(params, start, pairs, hyper, checkpoint_dir), Holdout(*map(torch.from_numpy, targets))
     paintings = RandomCrops(images.paintings, params.size, preset.batch, seed, 1, params.flips, params.closer)
     holdout = Holdout(
         *(
@@ -131,12 +142,15 @@ def create_training(
             for samples, zoom in ((holdout_photos, 1.0), (_thin_out(images.holdout_paintings), params.closer))
         )
     )
-    return _create_unpaired(params, photos, paintings, hyper, checkpoint_dir), holdout
+    return _create_unpaired(params, start, photos, paintings, hyper, checkpoint_dir), holdout
 
 
 @cache
-def measure_networks(kind: TrainingKind, network: NetworkSize, size: int) -> api.training.NetworkCost:
-    """Return the cost of the networks of a training for one crop of `size` px."""
+def measure_networks(kind: TrainingKind, network: NetworkSize, size: int, config: str = "") -> api.training.NetworkCost:
+    """Return the cost of the networks of a training for one crop of `size` px.
+
+    `config` is that of the generator as JSON, where it is not of the size `network`.
+    """
     import torch
 
     def run(module: nn.Module) -> Tensor:
@@ -146,7 +160,8 @@ def measure_networks(kind: TrainingKind, network: NetworkSize, size: int) -> api
     def build_discriminator() -> nn.Module:
         return discriminators.build_patch_discriminator(**DISCRIMINATORS[network])
 
-    generator = api.training.measure_network(lambda: generators.build_network(generator_config(kind, network)), run)
+    generator_settings = json.loads(config) if config else generator_config(kind, network)
+    generator = api.training.measure_network(lambda: generators.build_network(generator_settings), run)
     discriminator = api.training.measure_network(build_discriminator, run)
     passes = PASSES[kind]
     return api.training.NetworkCost(
@@ -156,24 +171,29 @@ def measure_networks(kind: TrainingKind, network: NetworkSize, size: int) -> api
 
 
 def _create_pix2pix(
-    params: StyleTrainingParams, pairs: EffectPairs, hyper: Hyperparameters, checkpoint_dir: Path
+    params: StyleTrainingParams,
+    start: StartingStyle | None,
+    pairs: EffectPairs,
+    hyper: Hyperparameters,
+    checkpoint_dir: Path,
 ) -> StyleTraining:
     weight = params.adversarial
     if weight is None:
         weight = ADVERSARIAL_WEIGHTS.get(params.effect, 0.0)
-    generator, discriminator = _build_generator(params), _build_discriminator(params)
+    generator, discriminator = _build_generator(params, start), _build_discriminator(params)
     return pix2pix.Pix2Pix(generator, discriminator, pairs.load_batch, hyper, checkpoint_dir, adversarial_weight=weight)
 
 
 def _create_unpaired(
     params: StyleTrainingParams,
+    start: StartingStyle | None,
     photos: RandomCrops,
     paintings: RandomCrops,
     hyper: Hyperparameters,
     checkpoint_dir: Path,
 ) -> StyleTraining:
     data = photos.load_batch, paintings.load_batch
-    generator = _build_generator(params)
+    generator = _build_generator(params, start)
     if params.kind == "cyclegan":
         return cyclegan.CycleGan(
             cyclegan.Networks(
@@ -195,8 +215,8 @@ def _create_unpaired(
     )
 
 
-def _build_generator(params: StyleTrainingParams) -> nn.Module:
-    return generators.build_network(generator_config(params.kind, params.network))
+def _build_generator(params: StyleTrainingParams, start: StartingStyle | None = None) -> nn.Module:
+    return start.network if start else generators.build_network(generator_config(params.kind, params.network))
 
 
 def _build_discriminator(params: StyleTrainingParams) -> nn.Module:

@@ -81,8 +81,10 @@ class TrainVae(api.Tool):
         """Medium gives finer images and is about three times as slow. Tiny is for quick tests."""
         flips: bool = api.param(True, title="Random horizontal flip")
         """Mirrors half of the images. Turn it off if text must stay readable."""
-        start_from: api.ModelChoice | None = api.param(None, model="autoencoder", title="Base model", advanced=True)
-        """Continues the training of a spatial model. Its network size is kept."""
+        start_from: api.ModelChoice | None = api.param(
+            None, model="autoencoder global-autoencoder", title="Base model", advanced=True
+        )
+        """Continues the training of a model of the same type. Its network size is kept."""
         batch: int = api.param(16, ge=1, le=512, title="Batch size", advanced=True)
         learning_rate: float = api.param(1e-3, ge=1e-7, le=1.0, title="Learning rate", advanced=True)
         kl_weight: float | None = api.param(None, ge=0, le=10, title="KL weight", advanced=True)
@@ -209,18 +211,22 @@ def _crop_size(params: TrainVae.Params) -> int:
 def _build_model(params: TrainVae.Params, ctx: api.Context) -> nn.Module:
     channels = WIDTHS[params.kind][params.width]
     if params.start_from:
-        return _copy_model(params.start_from, params.kind, ctx)
+        return _copy_model(params.start_from, params.kind, params.size, ctx)
     if params.kind == "spatial":
         spatial: nn.Module = networks.build_spatial_vae(channels, params.size)
         return spatial
     return networks.build_global_vae(networks.GlobalConfig(size=params.size, channels=channels))
 
 
-def _copy_model(choice: str, kind: str, ctx: api.Context) -> nn.Module:
+def _copy_model(choice: str, kind: str, size: int, ctx: api.Context) -> nn.Module:
     """Return a copy of a model to continue from, since the loaded one stays in use elsewhere."""
     codec = load_codec(ctx, choice)
     if not isinstance(codec, KlCodec if kind == "spatial" else GlobalCodec):
         raise api.BadInput(f"{codec.title} is of another kind than the model to train.", "Choose another base model.")
+    if isinstance(codec, GlobalCodec) and codec.size != size:
+        raise api.BadInput(
+            f"{codec.title} is a global model for images of {codec.size} px.", f"Set the image size to {codec.size} px."
+        )
     model: nn.Module = copy.deepcopy(codec.network)
     model.requires_grad_(True)
     return model

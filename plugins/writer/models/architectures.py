@@ -169,7 +169,7 @@ def load_model(path: Path, dtype: torch.dtype, device: str, *, is_masked: bool =
     """
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    if _has_masked_config(path) != is_masked:
+    if has_masked_config(path) != is_masked:
         is_now, needed = ("a causal", "a masked") if is_masked else ("a masked", "a causal")
         raise api.BadInput(f"{path.name} is {is_now} language model.", f"Choose {needed} language model.")
     auto_model = AutoModelForMaskedLM if is_masked else AutoModelForCausalLM
@@ -192,7 +192,7 @@ def _check_forward(model: PreTrainedModel, name: str, method: str, device: str) 
         raise transformers_loader.build_quantiser_error(name, method, error) from error
 
 
-def _has_masked_config(path: Path) -> bool:
+def has_masked_config(path: Path) -> bool:
     """Check whether the configuration names a masked model class. Raises BadInput if there is no configuration.
 
     transformers would load each type as the other, with half of the weights at random.

@@ -51,10 +51,21 @@ def read_base_model(folder: Path) -> str:
 
 def merge_lora(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Add the LoRA in a folder to the weights of `model`. Raises BadInput if the two do not fit."""
+    return _load_lora(model, folder).merge_and_unload()
+
+
+def continue_lora(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """Freeze `model` and add the layers of the LoRA in a folder, to train them further. Raises BadInput as above."""
+    adapted = _load_lora(model, folder, is_trainable=True)
+    adapted.peft_config["default"].base_model_name_or_path = read_base_model(folder)
+    return adapted
+
+
+def _load_lora(model: PreTrainedModel, folder: Path, *, is_trainable: bool = False) -> PeftModel:
     from peft import PeftModel
 
     if not (folder / WEIGHTS).is_file():
         raise api.BadInput(f"{folder.name} has no safetensors.", "Choose another model.")
     sentence = f"The LoRA {folder.name} does not fit its base model, or is damaged."
     with api.model_files.quiet_load(api.BadInput(sentence, "Choose another model.")):
-        return PeftModel.from_pretrained(model, folder).merge_and_unload()
+        return PeftModel.from_pretrained(model, folder, is_trainable=is_trainable)

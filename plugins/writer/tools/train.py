@@ -78,9 +78,10 @@ class ModelInputs(api.Params):
     )
     """A causal model continues text, a masked model fills gaps. A new one learns all from some megabytes of text.
     Full fine-tuning changes the base model. A LoRA is a small file that changes the base model when it is used."""
-    model: api.ModelChoice = api.param("", model="language", title="Base model")
-    """For full fine-tuning and LoRA: a model trained here, or a folder in the transformers format. A new masked
-    model learns far sooner when it starts with the token embeddings of a causal model trained here."""
+    model: api.ModelChoice = api.param("", model="language masked-language", title="Base model")
+    """For full fine-tuning and LoRA: a model trained here, or a folder in the transformers format. With a LoRA as its
+    base, the training of that LoRA continues. A new masked model learns far sooner when it starts with the token
+    embeddings of a causal model trained here; the training of a masked model continues."""
     size: Literal["small", "medium", "large", "tiny"] = api.param(
         "small", labels=("Small", "Medium", "Large", "Tiny"), title="Model size"
     )
@@ -173,14 +174,16 @@ class WriterTrain(api.Tool):
             ctx.note("skipped", corpus.skipped)
         require_samples(params.folder, len(corpus.documents), MIN_DOCUMENTS, "text")
         torch.manual_seed(ctx.seed)
-        base = _find_base(params, ctx)
+        base, start = _find_base(params, ctx)
         yield api.Progress(0, 0, "Loading the tokenizer" if base else "Training the tokenizer")
         tokenizer = load_tokenizer(base) if base else _train_tokenizer(corpus.documents, params, ctx)
         if params.kind == "masked" and tokenizer.mask_token_id is None:
             raise api.BadInput("The tokenizer of the base model has no mask token.", "Choose a model trained here.")
         streams, held_out = yield from _encode_corpus(corpus.documents, tokenizer, params, ctx)
         plan = _build_plan(params, ctx)
-        model = _build_model(params, tokenizer, base)
+        model = _build_model(params, tokenizer, base, start)
+        if start:
+            yield api.Notice(f"Goes on from {read_title(start)}, and keeps its rank.")
         mask_token = tokenizer.mask_token_id if params.kind == "masked" else None
         trainer = Trainer(model, streams, plan, ctx.checkpoint_dir, mask_token=mask_token)
 
@@ -256,21 +259,26 @@ def _save(
     return api.Trained(folder, params.title + suffix, model_kind, notes)
 
 
-def _find_base(params: WriterTrain.Params, ctx: api.Context) -> Path | None:
-    """Return the folder of the base model; None for a new model."""
+def _find_base(params: WriterTrain.Params, ctx: api.Context) -> tuple[Path | None, Path | None]:
+    """Return the folder of the base model, None for a new one, and that of the LoRA that the training goes on from."""
     if params.kind == "new" or (params.kind == "masked" and not params.model):
-        return None
+        return None, None
     if not params.model:
         raise api.BadInput("No base model is chosen.", "Choose one, or train a new model.")
-    base = find_model(ctx, params.model)
-    if lora.read_base_model(base):
-        raise api.BadInput(f"{base.name} is a LoRA, which cannot be a base model.", "Choose another model.")
+    base, start = find_model(ctx, params.model), None
+    if choice := lora.read_base_model(base):
+        if params.kind != "lora":
+            raise api.BadInput(
+                f"{base.name} is a LoRA, which cannot be a base model.",
+                "Choose another model, or the training type LoRA.",
+            )
+        base, start = find_model(ctx, choice), base
     if gguf.find_file(base) or transformers_loader.read_quantisation(base):
         raise api.BadInput(
             f"{base.name} is quantised or a GGUF file, which cannot be trained.",
             "Choose the same model with unquantised safetensors.",
         )
-    return base
+    return base, start
 
 
 def _train_tokenizer(
@@ -325,11 +333,13 @@ def _build_plan(params: WriterTrain.Params, ctx: api.Context) -> TrainingPlan:
 
 
 def _build_model(
-    params: WriterTrain.Params, tokenizer: PreTrainedTokenizerBase, base: Path | None
+    params: WriterTrain.Params, tokenizer: PreTrainedTokenizerBase, base: Path | None, start: Path | None
 ) -> PreTrainedModel | PeftModel:
     import torch
 
     if params.kind == "masked":
+        if base and architectures.has_masked_config(base):
+            return architectures.load_model(base, torch.float32, "cpu", is_masked=True)
         masked = architectures.build_masked_model(architectures.MASKED_SHAPES[params.size], tokenizer, params.context)
         if base:
             architectures.copy_token_embeddings(masked, base)
@@ -339,6 +349,8 @@ def _build_model(
     model = architectures.load_model(base, torch.float32, "cpu")
     if params.kind == "full":
         return model
+    if start:
+        return lora.continue_lora(model, start)
     return lora.add_lora(model, str(base) if Path(params.model).exists() else params.model, params.rank)
 
 

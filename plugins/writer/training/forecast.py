@@ -57,6 +57,8 @@ def measure_base_model(
     """Return the cost of fine-tuning a model for one sequence, or of a LoRA. None where the model is not known."""
     try:
         folder = ctx.model(choice)
+        if kind == "lora" and isinstance(folder, Path) and (base := lora.read_base_model(folder)):
+            folder = ctx.model(base)
         if not isinstance(folder, Path) or not (folder / "config.json").is_file():
             return None
         return _measure_base_model(folder, api.model_files.file_stamp(folder), context, rank if kind == "lora" else 0)

@@ -14,8 +14,8 @@ from studio.state.jobs.generation import Generation
 from studio.state.notices import Notices
 from studio.state.undoable_actions import UndoableActions
 
-_CONTINUED_KINDS = {"new": "full"}
-"""The type of training that goes on with the model of another type."""
+_CONTINUED_KINDS = {"new": "full", "full": "full", "masked": "masked", "lora": "lora"}
+"""The type of training that goes on with the model of each type."""
 
 
 class ModelUse(NamedTuple):
@@ -93,9 +93,8 @@ class ModelUses:
         if start is not None:
             return tool, {start.name: model.id}
         kind = next((field for field in params_schema.read_fields(tool.schema) if field.name == "kind"), None)
-        before = str(recipe.params.get("kind", ""))
-        continued = _CONTINUED_KINDS.get(before, before)
-        if not fields or kind is None or continued not in kind.choices or continued not in _CONTINUED_KINDS.values():
+        continued = _CONTINUED_KINDS.get(str(recipe.params.get("kind", "")))
+        if not fields or kind is None or continued not in kind.choices:
             return None
         return tool, {fields[0].name: model.id, "kind": continued}
 

@@ -67,6 +67,8 @@ class DataDialog(QDialog):
         self.exclude = self._button("Exclude", "Leave the selected files out of the training", self._toggle_excluded)
         self.captions = CaptionPanel(self._edits)
         self.caption_all = CaptionAllPanel(session, self._edits)
+        self.captions.hide()
+        self.caption_all.hide()
         self._refresh_timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self.undo = self._button("Undo", "Undo the last change made here", session.undo.undo)
         self.again = self._button("Check again", "Look at the files again", self.start)

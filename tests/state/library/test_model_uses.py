@@ -97,7 +97,7 @@ def test_the_command_names_the_model(painting: Session, tmp_path: Path) -> None:
     assert command == 'studio run paint.image --set model="My fox" --set prompt=…'
 
 
-@pytest.mark.parametrize(("kind", "continued"), [("new", "full"), ("full", "full")])
+@pytest.mark.parametrize(("kind", "continued"), [("new", "full"), ("full", "full"), ("lora", "lora")])
 def test_a_training_goes_on_from_its_model(
     qtbot: QtBot, painting: Session, tmp_path: Path, kind: str, continued: str
 ) -> None:

@@ -152,3 +152,35 @@ def test_photos_and_paintings_are_inspected(photos: Path, paintings: Path) -> No
     missing = testing.inspect_data(StyleTrain, folder=photos, kind="cut")
     assert missing is not None
     assert missing.refusal == "This training method needs paintings."
+
+
+@pytest.mark.parametrize(("first", "then"), [("effect", "paintings"), ("cut", "cyclegan")])
+def test_a_training_goes_on_from_a_style_of_the_same_network(
+    first: TrainingKind, then: TrainingKind, photos: Path, paintings: Path, tmp_path: Path
+) -> None:
+    values = {**TINY, "folder": photos, "paintings": paintings}
+    base = get_style(testing.run(StyleTrain, testing.FakeContext(7, tmp_path / "a"), kind=first, **values))
+    more = {**values, "network": "small", "steps": 1, "learning_rate": 1e-7, "start_from": str(base.folder)}
+    style = get_style(testing.run(StyleTrain, testing.FakeContext(7, tmp_path / "b"), kind=then, **more))
+    before, config = generators.load_network(base.folder)
+    after, config_after = generators.load_network(style.folder)
+    assert config_after == config
+    image = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
+    with torch.no_grad():
+        assert (before(image) - after(image)).abs().mean() < 0.02
+    assert "| Base style |" in (style.folder / "README.md").read_text("utf-8")
+
+
+def test_a_style_of_another_network_is_refused(photos: Path, paintings: Path, tmp_path: Path) -> None:
+    values = {**TINY, "folder": photos, "paintings": paintings}
+    base = get_style(testing.run(StyleTrain, testing.FakeContext(7, tmp_path / "a"), kind="effect", **values))
+    ctx = testing.FakeContext(7, tmp_path / "b")
+    with pytest.raises(api.BadInput, match="another network than this training type: pattern, not resnet") as error:
+        testing.run(StyleTrain, ctx, kind="cut", start_from=str(base.folder), **values)
+    assert error.value.hint == "Choose the training type Effect or A few paintings, or another base style."
+
+
+def test_photos_are_no_paintings(photos: Path) -> None:
+    report = testing.inspect_data(StyleTrain, folder=photos, paintings=photos, kind="cut")
+    assert report is not None
+    assert report.refusal == "The folder of paintings is that of the photos."

@@ -110,12 +110,23 @@ def test_a_damaged_checkpoint_starts_the_training_again(pictures: Path, tmp_path
     assert find_model(events)
 
 
-def test_a_training_continues_from_a_base_model(pictures: Path, tmp_path: Path) -> None:
-    first = find_model(testing.run(TrainVae, testing.FakeContext(7, tmp_path / "a"), folder=pictures, **TINY))
-    more = {**TINY, "learning_rate": 1e-7}
+@pytest.mark.parametrize("kind", ["spatial", "global"])
+def test_a_training_continues_from_a_base_model(kind: str, pictures: Path, tmp_path: Path) -> None:
+    ctx = testing.FakeContext(7, tmp_path / "a")
+    first = find_model(testing.run(TrainVae, ctx, folder=pictures, kind=kind, **TINY))
+    more = {**TINY, "kind": kind, "learning_rate": 1e-7}
     ctx = testing.FakeContext(7, tmp_path / "b")
     second = find_model(testing.run(TrainVae, ctx, folder=pictures, start_from=str(first.folder), **more))
     assert second.notes["held_out_psnr"]["pictures"] == pytest.approx(first.notes["held_out_psnr"]["pictures"], abs=0.1)
+
+
+def test_a_global_model_of_another_size_is_refused(pictures: Path, tmp_path: Path) -> None:
+    values = {**TINY, "folder": pictures, "kind": "global"}
+    first = find_model(testing.run(TrainVae, testing.FakeContext(7, tmp_path / "a"), **values))
+    with pytest.raises(api.BadInput, match="a global model for images of 64 px"):
+        testing.run(
+            TrainVae, testing.FakeContext(7, tmp_path / "b"), **{**values, "size": 128, "start_from": str(first.folder)}
+        )
 
 
 def test_a_model_of_the_other_kind_is_refused(pictures: Path, tmp_path: Path) -> None:

@@ -103,7 +103,20 @@ def test_lora_is_a_small_file_that_changes_its_base_model(texts: Path, causal_mo
     changed = {name.rpartition(".")[0].rpartition(".")[2] for name in before if not before[name].equal(after[name])}
     assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     with pytest.raises(api.BadInput, match="is a LoRA"):
-        train_model(texts, tmp_path / "more", kind="lora", model=str(lora_folder))
+        train_model(texts, tmp_path / "full", kind="full", model=str(lora_folder))
+    more = train_model(
+        texts, tmp_path / "more", kind="lora", model=str(lora_folder), learning_rate=1e-7, steps=1, rank=8
+    )
+    assert lora.read_base_model(more) == lora.read_base_model(lora_folder)
+    theirs, ours = (load_file(folder / lora.WEIGHTS) for folder in (lora_folder, more))
+    assert theirs.keys() == ours.keys()
+    assert all(torch.allclose(theirs[name], ours[name], atol=1e-5) for name in theirs)
+
+
+def test_a_masked_model_is_trained_further(texts: Path, masked_model: Path, tmp_path: Path) -> None:
+    more = train_model(texts, tmp_path / "job", kind="masked", model=str(masked_model), learning_rate=1e-7, steps=1)
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (masked_model, more))
+    assert all(torch.allclose(theirs[name].float(), ours[name].float(), atol=1e-2) for name in theirs)
 
 
 def test_unusable_lora_raises_bad_input(texts: Path, causal_model: Path, tmp_path: Path) -> None:
