@@ -30,6 +30,7 @@ from studio.state.jobs.event_router import EventRouter
 from studio.state.jobs.generation import Generation
 from studio.state.jobs.job_controls import JobControls
 from studio.state.jobs.licence_consent import LicenceConsent
+from studio.state.jobs.live_drafts import LiveDrafts
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.submission import JobSubmitter
 from studio.state.jobs.variations import Variations
@@ -99,8 +100,17 @@ class Session(QObject):
         consent = LicenceConsent(self.home, lambda: self.settings, self.set_settings)
         self._submitter = JobSubmitter(self.engine, self.library, consent, self.notices, self.tasks)
         self.estimates = Estimates(self.engine, self.workspace, self.worker_status, self)
+        self.drafts = LiveDrafts(self.workspace, self._submitter, self)
         self.generation = Generation(
-            self.workspace, self.library, self._submitter, consent, self.undoable, self.notices, self.tasks, self
+            self.workspace,
+            self.library,
+            self._submitter,
+            self.drafts,
+            consent,
+            self.undoable,
+            self.notices,
+            self.tasks,
+            self,
         )
         self.data_check = DataCheck(self.engine, self.workspace, self.undo, self.notices, self.tasks, self)
         self.captioning = Captioning(self.engine, self._submitter, self)
@@ -144,6 +154,7 @@ class Session(QObject):
 
     def _connect(self) -> None:
         self.router.connect_to(self.bridge)
+        self.drafts.connect_to(self.bridge)
         self.router.model_created.connect(self.models_changed)
         self.bridge.catalogue_changed.connect(self._set_catalogue)
         self.bridge.worker_changed.connect(self.worker_status.on_worker_changed)
@@ -162,7 +173,7 @@ class Session(QObject):
         self.variations.shown.connect(self.show)
         self.workspace.changed.connect(self.draft_writer.touch)
         self.generation.submitting.connect(self.follow_results)
-        self.generation.drafting.connect(self.follow_results)
+        self.drafts.drafting.connect(self.follow_results)
         self.generation.submitted.connect(self._on_submitted)
         self.generation.input_imported.connect(self.router.add_creation)
         self.importer.imported.connect(self.router.add_creation)
@@ -201,7 +212,7 @@ class Session(QObject):
 
     def close(self) -> None:
         """Write the draft and end the workers. Running jobs stay in the queue for the next session."""
-        self.generation.stop()
+        self.drafts.stop()
         self.estimates.stop()
         self.settings_offers.close()
         self.page.close()

@@ -1,4 +1,4 @@
-"""Generate, live drafts, and settings from earlier creations."""
+"""Generate, and settings from earlier creations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from studio.core import params_schema
 from studio.core.errors import StudioError
@@ -16,6 +16,7 @@ from studio.library.creation import Creation, CreationKind
 from studio.state.form.job_request import JobRequest
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.licence_consent import LicenceConsent, LicenceRequired
+from studio.state.jobs.live_drafts import LiveDrafts
 from studio.state.jobs.submission import JobSubmitter, Submission
 from studio.state.notices import Notices
 from studio.state.tasks import Tasks
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from studio.engine.recipe_consent import OutsideUse
     from studio.library.library import Library
     from studio.library.models.licences import LicenceTerms
-
-DRAFT_MS = 60
-"""Milliseconds after a change until a live tool runs again."""
 
 
 class PathConsent(NamedTuple):
@@ -70,14 +68,13 @@ class Generation(QObject):
     """A `PathConsent`: settings that name folders or models of whoever wrote them."""
     input_imported = Signal(object)
     """A creation that a job uses; its file may be new in the library."""
-    drafting = Signal()
-    """A live draft begins."""
 
     def __init__(
         self,
         workspace: Workspace,
         library: Library,
         submitter: JobSubmitter,
+        drafts: LiveDrafts,
         consent: LicenceConsent,
         undoable: UndoableActions,
         notices: Notices,
@@ -86,14 +83,10 @@ class Generation(QObject):
     ) -> None:
         super().__init__(parent)
         self._workspace, self._library = workspace, library
-        self._submitter, self._consent = submitter, consent
+        self._submitter, self._drafts, self._consent = submitter, drafts, consent
         self._undoable, self._notices, self._tasks = undoable, notices, tasks
         self.prepare_request: Callable[[JobRequest], JobRequest] = lambda request: request
         """Adds values that are not in the form, such as the words of the page."""
-        self._draft_timer = QTimer(self, interval=DRAFT_MS, singleShot=True)
-        self._draft_timer.timeout.connect(self._run_draft)
-        self._is_drafting = self._draft_again = False
-        workspace.value_changed.connect(self._on_value_changed)
 
     def generate(self, *, new_seed: bool = False) -> bool:
         """Queue the tool of the form with its values. Returns False if a value is wrong.
@@ -105,12 +98,17 @@ class Generation(QObject):
         return request is not None and self.submit(self.prepare_request(request), new_seed=new_seed)
 
     def submit(self, request: JobRequest, *, new_seed: bool = False) -> bool:
-        """Queue a request with the next seed. Returns False if a value is wrong."""
+        """Queue a request with the seed of the draft that was shown, or the next one.
+
+        Returns False if a value is wrong.
+        """
         if errors := params_schema.find_errors(request.tool, request.values):
             self.fields_refused.emit(errors)
             return False
-        self._draft_timer.stop()
-        seed = self._workspace.next_seed(new=new_seed)
+        self._drafts.stop()
+        seed = None if new_seed else self._drafts.take_seed(request.tool.id)
+        if seed is None:
+            seed = self._workspace.next_seed(new=new_seed)
         self.submitting.emit()
         self._submitter.submit(replace(request, seed=seed), self._on_submitted, self._on_refused)
         return True
@@ -119,9 +117,6 @@ class Generation(QObject):
         """Accept a model's licence and generate."""
         self._consent.accept([terms])
         self.generate()
-
-    def stop(self) -> None:
-        self._draft_timer.stop()
 
     def _on_submitted(self, submission: Submission) -> None:
         if submission.unlicensed:
@@ -137,28 +132,6 @@ class Generation(QObject):
             self.licence_required.emit(error.terms)
         else:
             self.refused.emit(str(error))
-
-    # Live drafts: one at a time, and after it one with the newest values
-    def _on_value_changed(self, _name: str) -> None:
-        if self._workspace.tool is not None and self._workspace.tool.live:
-            self._draft_timer.start()
-
-    def _run_draft(self) -> None:
-        request = self._workspace.build_request()
-        if request is None or not request.tool.live or self._workspace.errors():
-            return
-        if self._is_drafting:
-            self._draft_again = True
-            return
-        self._is_drafting, self._draft_again = True, False
-        self.drafting.emit()
-        self._submitter.draft(replace(request, seed=self._workspace.seed), self._on_draft_ended)
-
-    def _on_draft_ended(self) -> None:
-        """Run the next draft. A refused one, such as one whose picture is gone, is no error: only Generate shows it."""
-        self._is_drafting = False
-        if self._draft_again:
-            self._run_draft()
 
     # Settings of earlier creations
     def use_settings(self, creation: Creation, changes: Mapping[str, Any] | None = None, *, ask: bool = True) -> None:

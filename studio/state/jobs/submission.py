@@ -69,11 +69,9 @@ class JobSubmitter:
 
         self.submit(request, lambda submission: then(submission.jobs[0]), show_failure)
 
-    def draft(self, request: JobRequest, on_ended: Callable[[], None]) -> None:
-        """Run a request for its previews alone. `on_ended` is called once it is with the engine, or was refused."""
-        self._tasks.run(
-            lambda: self._engine.draft(self._build_recipe(request)), lambda _: on_ended(), lambda _: on_ended()
-        )
+    def draft(self, request: JobRequest, then: Callable[[str], None]) -> None:
+        """Run a request for its previews alone. `then` gets the id of the draft, or an empty text if it was refused."""
+        self._tasks.run(lambda: self._engine.draft(self._build_recipe(request)), then, lambda _: then(""))
 
     def cancel(self, job: str) -> None:
         self._engine.cancel(job)

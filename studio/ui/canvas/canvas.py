@@ -145,11 +145,11 @@ class Canvas(QWidget):
 
         self._read(read, show, source.name)
 
-    def show_preview(self, width: int, height: int, channels: int, pixels: bytes) -> None:
+    def show_preview(self, width: int, height: int, channels: int, pixels: bytes, label: str = "") -> None:
         """Show a tool's preview: rows of 8-bit RGB or RGBA. Raises BadInput if they do not match the size."""
         preview = image_pyramid.wrap_pixels(pixels, width, height, channels)
         self._begin_request()
-        self._set_caption("Preview")
+        self._set_caption(label or "Preview")
         self._show_pyramid(preview)
         if self.image_view.camera.zoom < 0.5 and not self._is_smoothing:
             self._is_smoothing = True

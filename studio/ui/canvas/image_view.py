@@ -42,6 +42,8 @@ class ImageView(QWidget):
     """Emitted with the zoom, in device pixels per picture pixel."""
     space_tapped = Signal()
     """Emitted when Space is released without a drag."""
+    painted = Signal()
+    """Emitted after the view has painted its picture."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -143,6 +145,8 @@ class ImageView(QWidget):
             self._pointer_tool.draw(painter, frame, visible, self.camera.zoom)
         if self.caption:
             _draw_label(painter, self.caption, frame.intersected(self._label_area()), Qt.AlignmentFlag.AlignLeft)
+        painter.end()
+        self.painted.emit()
 
     def _draw(self, painter: QPainter, picture: ImagePyramid, frame: QRectF, visible: QRectF) -> None:
         if picture.has_alpha:

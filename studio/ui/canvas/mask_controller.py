@@ -66,7 +66,7 @@ class MaskController(QObject):
         session.workspace.value_changed.connect(self._on_value_changed)
         session.workspace.values_replaced.connect(self._on_values_replaced)
         session.generation.about_to_generate.connect(lambda: self._save(at_once=True))
-        session.generation.drafting.connect(self._keep_picture)
+        session.drafts.drafting.connect(self._keep_picture)
         session.library_ready.connect(self._remove_old_masks)
 
     # Ways in

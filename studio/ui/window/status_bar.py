@@ -78,6 +78,7 @@ class StatusBar(QWidget):
         session.generation.refused.connect(lambda _: self._show())
         session.generation.licence_required.connect(lambda _: self._show())
         session.workspace.tool_changed.connect(self._show)
+        session.drafts.latency_changed.connect(self._show_latency)
         self._show()
 
     @property
@@ -109,7 +110,15 @@ class StatusBar(QWidget):
         if state in (WorkerState.STARTING, WorkerState.RESTARTING) and standing.queued:
             jobs = "job runs" if standing.queued == 1 else "jobs run"
             return f"{_WORKER_STATES[state]} Then your {jobs}."
-        return _WORKER_STATES[state]
+        return " · ".join(filter(None, (_WORKER_STATES[state], self._describe_latency())))
+
+    def _describe_latency(self) -> str:
+        seconds = self._session.drafts.latency
+        return "" if seconds is None else f"mouse to paint {seconds * 1000:.0f} ms"
+
+    def _show_latency(self) -> None:
+        if self.running is None:
+            self._task.setText(self._describe_idle())
 
     def _describe_job(self, job: Job) -> str:
         tool = self._session.workspace.catalogue.tools.get(job.recipe.tool)

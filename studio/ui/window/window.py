@@ -198,6 +198,7 @@ class Window(QMainWindow):
         session.workspace.tool_changed.connect(self._mark_plugin)
         session.settings_changed.connect(self.tool_panel.options.set_settings)
         session.router.preview_ready.connect(self._show_preview)
+        self.canvas.image_view.painted.connect(session.drafts.on_painted)
         session.show.connect(self._show_creation)
         session.router.trained.connect(self.dialogs.announce_model)
         session.history.renamed.connect(self._on_renamed)
@@ -270,7 +271,7 @@ class Window(QMainWindow):
         if preview.text is not None:
             self.canvas.show_text(preview.text)
         elif preview.pixels:
-            self.canvas.show_preview(preview.width, preview.height, preview.channels, preview.pixels)
+            self.canvas.show_preview(preview.width, preview.height, preview.channels, preview.pixels, preview.label)
 
     def _show_creation(self, creation: Creation) -> None:
         """Show a creation, and offer the picture that it was made from for Compare."""
