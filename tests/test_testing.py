@@ -77,6 +77,7 @@ def test_a_tool_runs_as_in_the_studio(plugin: Path) -> None:
         ('title = "Count"', 'title = ""', "needs a title"),
         ('"""Counts."""', "pass", "needs a docstring"),
         ("until: api.Count = 3", "until: int = 3; seed: int = 1", "reserved for the studio"),
+        ("until: api.Count = 3", 'until: int = api.param(3, ge=1, le=5, pad="up")', "cannot be on a pad"),
         ("until: api.Count = 3", "until: int = 3; model: api.ModelChoice = ''", "which kind of model"),
         ("return [Tick]", "return [Tick, Tick]", "already a tool tick.count"),
         ("return [Tick]", "raise ValueError('no')", "ValueError: no"),

@@ -81,6 +81,7 @@ def param(
     tiles: bool = False,
     accepts: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
+    pad: str = "",
     advanced: bool = False,
     group: str = "",
 ) -> Any:
@@ -90,8 +91,9 @@ def param(
     is shown after a number ("px", "frames per second"); `labels` are the texts for the choices of a
     `Literal`, in order; `advanced` fields are folded away at first; fields of a `group` share a heading.
     With `tiles` the models of a `ModelChoice` are shown as tile images (``preview.webp`` in a model's
-    folder), and a picture or file that is dropped on a tile is processed with that model at once. The
-    attribute's docstring is its help text, unless `help` is given.
+    folder), and a picture or file that is dropped on a tile is processed with that model at once. With
+    `pad`, the name of another number with bounds, both can be set on a pad too: this one to the right, the
+    other one up. The attribute's docstring is its help text, unless `help` is given.
     """
     options: dict[str, JsonValue] = {
         "ge": ge,
@@ -102,6 +104,7 @@ def param(
         "tiles": tiles,
         "accepts": [*accepts],
         "labels": [*labels],
+        "pad": pad,
         "advanced": advanced,
         "group": group,
     }

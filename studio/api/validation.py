@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from studio.api.params import Params
 from studio.api.tool import Tool
 from studio.core import params_schema
-from studio.core.descriptor import Widget
+from studio.core.descriptor import Field, Widget
 
 _ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _RESERVED = ("seed", "count")
@@ -67,10 +67,18 @@ def _check_params(name: str, params: object) -> Iterator[str]:
     except Exception as error:  # whatever pydantic or a plugin's own field type raises
         yield f"The Params of {name} cannot be shown as a form: {error}"
         return
+    numbers = {field.name for field in fields if _has_bounds(field)}
     for field in fields:
+        if field.pad and not {field.name, field.pad} <= numbers:
+            yield f"{name}.{field.name} and {field.pad} cannot be on a pad: both must be numbers with bounds."
         if field.name in _RESERVED:
             yield f"{name} has a parameter {field.name}, which is reserved for the studio."
         if field.widget is Widget.MODEL and not field.model:
             yield f"{name}.{field.name} must say which kind of model it takes: api.param(…, model=…)."
         if len(field.labels) != len(field.choices):
             yield f"{name}.{field.name} has {len(field.choices)} choices and {len(field.labels)} labels."
+
+
+def _has_bounds(field: Field) -> bool:
+    is_number = field.widget in (Widget.NUMBER, Widget.WHOLE, Widget.UNIT) and not (field.many or field.optional)
+    return is_number and field.minimum is not None and field.maximum is not None

@@ -62,6 +62,8 @@ class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "ma
     model: str = ""
     tiles: bool = False
     accepts: tuple[str, ...] = ()
+    pad: str = ""
+    """Name of another number. Both are shown on a pad too, where this one goes to the right and the other one up."""
     advanced: bool = False
     group: str = ""
     format: str = ""

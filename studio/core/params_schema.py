@@ -118,6 +118,7 @@ def _build_field(name: str, part: Mapping[str, Any], required: bool) -> Field:
         model=hints.get("model", ""),
         tiles=bool(hints.get("tiles")),
         accepts=tuple(hints.get("accepts", ())),
+        pad=hints.get("pad", ""),
         advanced=bool(hints.get("advanced")),
         group=hints.get("group", ""),
         format=item.get("format", ""),

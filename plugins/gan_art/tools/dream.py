@@ -21,7 +21,7 @@ class Dream(api.Tool):
 
     class Params(SheetParams):
         field_order = ("model", "class_name", "map_x", "map_y", "truncation", "rows", "columns")
-        map_x: float = api.param(0.0, ge=-1.0, le=1.0, step=0.01, title="Map, across")
+        map_x: float = api.param(0.0, ge=-1.0, le=1.0, step=0.01, title="Map, across", pad="map_y")
         """Moves from the seed's image to others, on a map whose middle is that image."""
         map_y: float = api.param(0.0, ge=-1.0, le=1.0, step=0.01, title="Map, up")
         """The second direction of the map."""

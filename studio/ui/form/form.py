@@ -17,6 +17,7 @@ from studio.ui.form.list_field import make_list_editor
 from studio.ui.form.mask_field import MaskEditor
 from studio.ui.form.model_tiles import ModelTilesEditor
 from studio.ui.form.number_field import NumberEditor
+from studio.ui.form.pad import Pad
 from studio.ui.form.path_field import ModelEditor, PathEditor
 from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, MultilineEditor
 from studio.ui.widgets import labels
@@ -126,6 +127,8 @@ class Form(QWidget):
         super().__init__()
         self._services = services
         self._rows: dict[str, FieldRow] = {}
+        self._fields = {field.name: field for field in fields}
+        self._pads: list[Pad] = []
         self._values: dict[str, Any] = {}
         self._notes: Mapping[str, str] = {}
         self._stale = False
@@ -152,11 +155,27 @@ class Form(QWidget):
                 if group:
                     column.addSpacing(4)
                     column.addWidget(labels.make_label(group, "heading"))
+            if field.pad in self._fields:
+                column.addWidget(self._make_pad(field))
             editor = make_editor(field, self._services)
             editor.edited.connect(lambda editor=editor: self._on_edited(editor))
             row = FieldRow(editor)
             self._rows[field.name] = row
             column.addWidget(row)
+
+    def _make_pad(self, field: Field) -> Pad:
+        pad = Pad(field, self._fields[field.pad])
+        pad.moved.connect(self._on_pad_moved)
+        for axis in pad.axes:
+            if axis.name in self._values:
+                pad.show_value(axis.name, self._values[axis.name])
+        self._pads.append(pad)
+        return pad
+
+    def _on_pad_moved(self, name: str, value: float) -> None:
+        editor = self.editor(name)
+        editor.show_value(value)
+        self._on_edited(editor)
 
     def _make_group(self, group: str) -> CollapsibleGroup:
         return CollapsibleGroup(group, lambda column: self._fill_group(column, group))
@@ -185,6 +204,7 @@ class Form(QWidget):
         self._values[name] = value
         if row := self._rows.get(name):
             row.editor.show_value(value)
+        self._show_on_pads(name)
         self._show_changed(name)
 
     def show_notes(self, notes: Mapping[str, str], *, stale: bool) -> None:
@@ -212,8 +232,13 @@ class Form(QWidget):
         name = editor.field.name
         self.clear_error(name)
         self._values[name] = editor.value()
+        self._show_on_pads(name)
         self._show_changed(name)
         self.edited.emit(name, self._values[name])
+
+    def _show_on_pads(self, name: str) -> None:
+        for pad in self._pads:
+            pad.show_value(name, self._values[name])
 
     def _show_changed(self, name: str) -> None:
         """Update the number of changed fields in the title of the field's group."""

@@ -62,7 +62,7 @@ class NumberEditor(Editor):
         self._high = (
             field.maximum if field.maximum is not None else (1.0 if field.widget is Widget.UNIT else _UNBOUNDED)
         )
-        self._step = field.step or _choose_step(field, self._low, self._high)
+        self._step = field.step or choose_step(field, self._low, self._high)
         digits = 0 if field.widget is Widget.WHOLE else self._count_digits()
         self._automatic = self._low - self._step
         self.number = NumberSpinBox(digits)
@@ -162,7 +162,7 @@ class NumberEditor(Editor):
         self.edited.emit()
 
 
-def _choose_step(field: Field, low: float, high: float) -> float:
+def choose_step(field: Field, low: float, high: float) -> float:
     """Return a round step: 1 for whole numbers, otherwise a power of ten of about a hundredth of the range."""
     if field.widget is Widget.WHOLE:
         return 1.0

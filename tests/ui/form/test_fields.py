@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QWheelEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -26,6 +27,7 @@ from studio.ui.form.image_field import DropWellEditor
 from studio.ui.form.list_field import FilesEditor, FoldersEditor, ModelsEditor, PicturesEditor, make_list_editor
 from studio.ui.form.mask_field import MaskEditor
 from studio.ui.form.number_field import NumberEditor
+from studio.ui.form.pad import Pad
 from studio.ui.form.path_field import ModelEditor, PathEditor
 from studio.ui.form.path_list import Role
 from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, MultilineEditor
@@ -386,3 +388,24 @@ def test_calls_without_a_result_keep_the_references_to_none(qtbot: QtBot) -> Non
     for _ in range(1_000):
         widget.setVisible(False)
     assert sys.getrefcount(None) > before - 500
+
+
+def test_a_pad_sets_two_numbers_and_follows_them(qtbot: QtBot, services: FormServices) -> None:
+    x = Field(name="x", title="X", widget=Widget.NUMBER, minimum=-1, maximum=1, step=0.1, default=0.0, pad="y")
+    y = Field(name="y", title="Y", widget=Widget.NUMBER, minimum=-1, maximum=1, step=0.1, default=0.0, advanced=True)
+    form = Form([x, y], services)
+    qtbot.addWidget(form)
+    edits: list[tuple[str, object]] = []
+    form.edited.connect(lambda name, value: edits.append((name, value)))
+    pad = form.findChild(Pad)
+    assert pad is not None
+    QTest.keyClick(pad, Qt.Key.Key_Up)
+    QTest.keyClick(pad, Qt.Key.Key_Right)
+    assert edits == [("y", 0.1), ("x", 0.1)]
+    assert form.editor("y").value() == 0.1
+    form.show_value("x", -0.5)
+    assert pad.axes[0].value == -0.5
+    editor = form.editor("x")
+    assert isinstance(editor, NumberEditor)
+    editor.number.setValue(0.8)
+    assert pad.axes[0].value == 0.8
