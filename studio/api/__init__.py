@@ -2,7 +2,7 @@
 
 The names below are those that every plugin needs. Further functions are in modules: `api.images`, `api.animations`,
 `api.characters`, `api.data_report`, `api.datasets`, `api.int8_weights`, `api.training`,
-`api.model_card`, `api.model_files` and `api.hub`.
+`api.model_card`, `api.model_files`, `api.sounds` and `api.hub`.
 """
 
 from studio.api import (
@@ -15,6 +15,7 @@ from studio.api import (
     int8_weights,
     model_card,
     model_files,
+    sounds,
     tiny_autoencoders,
     training,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "model_files",
     "param",
     "pause_if_requested",
+    "sounds",
     "tiny_autoencoders",
     "training",
 ]

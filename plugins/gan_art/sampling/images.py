@@ -43,25 +43,23 @@ def render(model: GanModel, chosen: Sequence[Latent], noise: NoiseChoice, seeds:
         yield from api.images.to_uint8(model.synthesize(styles, build_noise(noise, seeds[start])))
 
 
-def render_one(ctx: api.Context, model: GanModel, latent: Latent, noise: NoiseChoice, seed: int) -> Iterator[api.Event]:
+def render_one(
+    ctx: api.Context, model: GanModel, latent: Latent, noise: NoiseChoice, seed: int, *, factor: int = 1
+) -> Iterator[api.Event]:
     """Yield the image of a latent with its note; of a draft, quick previews first."""
     if ctx.draft:
         yield from render_draft(model, latent, noise, seed)
         return
     for pixels in render(model, [latent], noise, [seed]):
-        yield api.Image(pixels, notes=latents.build_note(model, latent))
+        yield api.Image(enlarge(pixels, factor), notes=latents.build_note(model, latent))
 
 
-def render_results(
+def render_sheet(
     ctx: api.Context, model: GanModel, chosen: Sequence[Latent], params: SheetParams, seeds: Sequence[int]
 ) -> Iterator[api.Event]:
-    """Yield previews and the results: one image with its latent, or a sheet with the seed of each tile."""
-    if len(chosen) == 1 and ctx.draft:
-        yield from render_draft(model, chosen[0], params.noise, seeds[0])
-        return
+    """Yield previews and the results: a sheet with the seed of each tile in the notes, or one image."""
     if len(chosen) == 1:
-        for pixels in render(model, chosen, params.noise, seeds):
-            yield api.Image(enlarge(pixels, params.enlarge), notes=latents.build_note(model, chosen[0]))
+        yield from render_one(ctx, model, chosen[0], params.noise, seeds[0], factor=params.enlarge)
         return
     tiles: list[Pixels] = []
     for pixels in render(model, chosen, params.noise, seeds):

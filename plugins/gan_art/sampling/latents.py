@@ -87,6 +87,11 @@ def move_on_map(latents: Tensor, seeds: Sequence[int], x: float, y: float) -> Te
     return torch.stack(moved)
 
 
+def average_style(model: GanModel) -> Tensor:
+    """Return the mean style [style size] of all images, over all classes."""
+    return model.generator.mean_style.cpu().float().mean(dim=0)
+
+
 def round_styles(styles: Tensor) -> Tensor:
     """Round styles to what a note holds, so that an image can be made again from its note."""
     return styles.half().float()

@@ -31,4 +31,4 @@ class Dream(api.Tool):
         model = load_gan(ctx, params.model)
         seeds = latents.list_seeds(ctx.seed, params.tiles)
         chosen = params.draw(model, seeds, params.map_x, params.map_y)
-        yield from images.render_results(ctx, model, chosen, params, seeds)
+        yield from images.render_sheet(ctx, model, chosen, params, seeds)
