@@ -23,6 +23,7 @@ NAMES = {
     "diffusion": "an image with the diffusion plugin, compared with the bare pipeline",
     "writer": "a text with the writer plugin, compared with bare generate, and with the KV cache",
     "style": "a photo in each bundled style: time, seams and memory",
+    "gan": "images and training steps with the GAN plugin, compared with the bare networks",
     "faces": "recall, landmark error and time of the face detection",
     "training": "a training, compared with a bare loop over the same network",
     "history": "a history of 100,000 creations",
