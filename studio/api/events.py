@@ -98,6 +98,8 @@ class Trained:
     title: str
     kind: str
     notes: Mapping[str, Any] = field(default_factory=dict)
+    is_derived: bool = False
+    """True where the model holds weights of the models that the job used, so that their licences hold for it too."""
 
 
 @dataclass(frozen=True)

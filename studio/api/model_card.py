@@ -22,7 +22,7 @@ CARD_NAME = "README.md"
 
 MAX_LISTED, MAX_TEXT = 10, 200
 """Number of items of a list, and of characters of a text, that the table of parameters shows."""
-_PARAMETERS = "Parameters"
+_PARAMETERS, _SOURCES = "Parameters", "Made from"
 _MARKS = re.compile(r"[\\`*_\[\]<>~#]|\A[-+]")
 _NUMBER = re.compile(r"\A(\d+)([.)])")
 
@@ -45,6 +45,8 @@ class ModelCard:
     """One or more paragraphs of Markdown: kind of model, architecture, use and limits."""
     rows: Mapping[str, object] = field(default_factory=dict)
     """Facts by name, such as seed and steps. See `training_rows`."""
+    rows_title: str = "Training"
+    """Heading of the facts."""
     data: Mapping[str, int] = field(default_factory=dict)
     """Number of training samples by folder or file."""
     measures: Sequence[Measure] = ()
@@ -56,7 +58,7 @@ class ModelCard:
         """Return the card as Markdown with a heading, tables and sections."""
         parts = [f"# {' '.join(self.title.split())}", self.summary.strip()]
         if self.rows:
-            parts.append(_table(("Training", ""), self.rows.items()))
+            parts.append(_table((self.rows_title, ""), self.rows.items()))
         if self.data:
             counts = ((escape(name), count) for name, count in self.data.items())
             parts.append(_table(("Training data", "Samples"), counts))
@@ -95,6 +97,19 @@ def add_parameters(
         rows.append((escape(one.title), f"{shown} (automatic)" if value is None and automatic is not None else shown))
     if rows:
         card.write_text(f"{text.rstrip()}\n\n## {_PARAMETERS}\n\n{_table(('Parameter', 'Value'), rows)}\n", "utf-8")
+
+
+def add_sources(folder: Path, models: Iterable[tuple[str, str, str]]) -> None:
+    """Add a table of the models that a model was made from to its card, if it has one and no such table.
+
+    Each model has a name, the SHA-256 of its weights, and a licence; the last two may be empty.
+    """
+    card = folder / CARD_NAME
+    text = card.read_text("utf-8") if card.is_file() else ""
+    rows = [(escape(name), f"`{digest}`" if digest else "", escape(licence)) for name, digest, licence in models]
+    if text and rows and f"\n## {_SOURCES}\n" not in text:
+        table = _table(("Model", "SHA-256 of the weights", "Licence"), rows)
+        card.write_text(f"{text.rstrip()}\n\n## {_SOURCES}\n\n{table}\n", "utf-8")
 
 
 def training_rows(tool: str, state: TrainingState, *, seed: int, parameters: int) -> dict[str, object]:

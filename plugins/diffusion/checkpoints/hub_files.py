@@ -13,7 +13,7 @@ from . import diffusers_folder, weight_variants
 INDEX = "model_index.json"
 CONFIG = "config.json"
 FORMAT = "diffusers"
-_WEIGHTS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".onnx_data", ".pb")
+WEIGHTS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".onnx_data", ".pb")
 _CONFIGURATIONS = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 
 
@@ -64,7 +64,7 @@ def component_files(name: str, files: api.hub.HubFiles, _config: dict[str, Any])
 
 
 def _files_of_component(name: str, component: str, files: Collection[str]) -> list[str]:
-    if not any(file.endswith(_WEIGHTS) for file in files):
+    if not any(file.endswith(WEIGHTS) for file in files):
         return sorted(file for file in files if file.endswith(_CONFIGURATIONS))
     _, weights = weight_variants.choose_variant(files)
     if not weights:

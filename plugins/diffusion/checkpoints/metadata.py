@@ -11,7 +11,7 @@ from pathlib import Path
 
 from studio import api
 
-from . import diffusers_folder, probe, weight_variants
+from . import diffusers_folder, probe, single_file, weight_variants
 from .families import DENOISERS, FAMILIES, Family
 from .pipeline_defaults import PIPELINE_DEFAULTS, PipelineDefaults, pipeline_stem
 from .probe import Shapes
@@ -70,6 +70,7 @@ def metadata_of(ctx: api.EstimateContext, choice: str) -> ModelMetadata | None:
     path = ctx.model(choice)
     if not isinstance(path, Path):
         return None
+    path = single_file.find_in_folder(path)
     if path.is_file():
         return file_metadata(path, api.model_files.file_stamp(path))
     starters = (

@@ -77,6 +77,14 @@ def sidecar_of(path: Path) -> Path:
     return path.with_suffix(".studio.json")
 
 
+def find_in_folder(path: Path) -> Path:
+    """Return the model's file where a folder, such as that of a merged model, holds a single one; else the path."""
+    if not path.is_dir() or (path / diffusers_folder.INDEX).is_file() or (path / "config.json").is_file():
+        return path
+    files = [*path.glob("*.safetensors")]
+    return files[0] if len(files) == 1 else path
+
+
 def plan_load(ctx: api.Context, path: Path) -> LoadPlan:
     """Plan how to load a file, by its header alone.
 

@@ -33,7 +33,7 @@ def load(ctx: api.Context, choice: str) -> Model:
     belongs to a family that makes no images.
     """
     location = ctx.model(choice)
-    path = location if isinstance(location, Path) else None
+    path = single_file.find_in_folder(location) if isinstance(location, Path) else None
     plan = single_file.plan_load(ctx, path) if path is not None and path.is_file() else None
     stamp = plan.stamp if plan else api.model_files.file_stamp(path) if path else 0
     key = f"diffusion:{path.resolve() if path else location}:{stamp}:{ctx.device}:{ctx.dtype}"

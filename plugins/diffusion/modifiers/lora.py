@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from ..checkpoints import lora_names, probe
+from ..checkpoints import probe
 from ..models.model import Model
 from . import lora_conversion, lora_layers
 from .lora_deltas import UnfitLayerError, build_delta
@@ -58,10 +58,10 @@ def collect_loras(ctx: api.Context, prompt: str, choices: Sequence[str], weights
     if len(weights) > len(choices):
         raise api.BadInput(f"There are {len(weights)} weights for {len(choices)} LoRAs.", "Remove some weights.")
     named = [*zip(choices, [*weights, *[1.0] * len(choices)], strict=False)]
-    loras = [Lora(_find_file(ctx, name), weight) for name, weight in named]
+    loras = [Lora(find_file(ctx, name), weight) for name, weight in named]
     for tag in find_tags(prompt):
         if (model := _find_tagged(ctx, tag.name)) is not None:
-            loras.append(Lora(_find_file(ctx, model), tag.weight, tag.text_encoder_weight))
+            loras.append(Lora(find_file(ctx, model), tag.weight, tag.text_encoder_weight))
     return loras
 
 
@@ -154,7 +154,7 @@ def _attach(
     if homeless and getattr(pipe, "unet", None) is None and hasattr(pipe, "load_lora_weights"):
         return file
     if len(homeless) == len(found):
-        raise _no_place_error(model, file)
+        raise no_place_error(_describe_model(model), file)
     refused: dict[str, str] = {}
     for layer, module in found:
         if module is None:
@@ -170,13 +170,8 @@ def _attach(
         if weight:
             delta.to(ctx.device, ctx.dtype).attach(module, weight, hooks)
     if refused:
-        name, reason = next(iter(refused.items()))
-        raise api.BadInput(
-            f"{lora.path.name} is {_describe(file)} and does not fit {model.title} ({model.family.title}): "
-            f"its layer {name} {reason}.",
-            "Choose one for this model.",
-        )
-    _tell_rest(ctx, model, file, [*homeless, *file.unknown])
+        raise unfit_error(_describe_model(model), file, *next(iter(refused.items())))
+    tell_rest(ctx, model.title, file, [*homeless, *file.unknown])
     return None
 
 
@@ -184,7 +179,7 @@ def _convert(
     ctx: api.Context, model: Model, pipe: DiffusionPipeline, modules: ModuleIndex, file: lora_layers.LoraFile, name: str
 ) -> None:
     """Load a file whose names diffusers converts, such as those of the first program for FLUX."""
-    misfit = _no_place_error(model, file)
+    misfit = no_place_error(_describe_model(model), file)
     with api.model_files.quiet_load(misfit):
         conversion = lora_conversion.convert(pipe, modules, file)
         if len(conversion.homeless) == len(file.layers):
@@ -197,41 +192,50 @@ def _convert(
             pipe.load_lora_weights(dict(conversion.tensors), adapter_name=name)
     if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
         raise misfit
-    _tell_rest(ctx, model, file, [*conversion.homeless, *file.unknown])
+    tell_rest(ctx, model.title, file, [*conversion.homeless, *file.unknown])
 
 
 def _unload(pipe: DiffusionPipeline) -> None:
     pipe.unload_lora_weights()
 
 
-def _no_place_error(model: Model, file: lora_layers.LoraFile) -> api.BadInput:
+def no_place_error(model: str, file: lora_layers.LoraFile) -> api.BadInput:
+    """Return the error of a file that has no layer for a model, which is named in words."""
     count = len(file.layers)
     layers = "its only layer has no place" if count == 1 else f"none of its {count} layers has a place"
     example = file.layers[0].module if file.layers else file.unknown[0] if file.unknown else ""
     return api.BadInput(
-        f"{file.path.name} is {_describe(file)}, and {layers} in {model.title} ({model.family.title})"
-        f"{f', such as {example}' if example else ''}.",
+        f"{file.path.name} is {file.description}, and {layers} in {model}{f', such as {example}' if example else ''}.",
         "Choose one for this model.",
     )
 
 
-def _describe(file: lora_layers.LoraFile) -> str:
-    return lora_names.describe({name: tuple(value.shape) for name, value in file.tensors.items()})
+def unfit_error(model: str, file: lora_layers.LoraFile, layer: str, reason: str) -> api.BadInput:
+    """Return the error of a file with a layer that cannot be applied to a model, which is named in words."""
+    return api.BadInput(
+        f"{file.path.name} is {file.description} and does not fit {model}: its layer {layer} {reason}.",
+        "Choose one for this model.",
+    )
 
 
-def _tell_rest(ctx: api.Context, model: Model, file: lora_layers.LoraFile, homeless: Sequence[str]) -> None:
+def _describe_model(model: Model) -> str:
+    return f"{model.title} ({model.family.title})"
+
+
+def tell_rest(ctx: api.Context, model: str, file: lora_layers.LoraFile, homeless: Sequence[str]) -> None:
+    """Emit a notice about the layers that have no place in a model, if there are any."""
     if homeless:
         total = len(file.layers) + len(file.unknown)
         ctx.emit(
             api.Notice(
-                f"{len(homeless)} of the {total} layers of {file.path.name} found no place in {model.title}, such as "
+                f"{len(homeless)} of the {total} layers of {file.path.name} found no place in {model}, such as "
                 f"{homeless[0]}. The others are applied.",
                 "warning",
             )
         )
 
 
-def _find_file(ctx: api.Context, name: str) -> Path:
+def find_file(ctx: api.Context, name: str) -> Path:
     """Find a LoRA by its name, with or without the suffix, or by the folder that holds it."""
     try:
         location = ctx.model(name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import lora_names
 from .lora_layers import LoraFile
-from .lora_modules import ModuleIndex
+from .lora_modules import ModuleNames
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -33,8 +33,11 @@ class Conversion:
     homeless: tuple[str, ...]
 
 
-def convert(pipe: DiffusionPipeline, modules: ModuleIndex, file: LoraFile) -> Conversion:
-    """Find the layers that diffusers places. Raises BadInput, KeyError or ValueError where it can convert none."""
+def convert(pipe: DiffusionPipeline | type[DiffusionPipeline], modules: ModuleNames[Any], file: LoraFile) -> Conversion:
+    """Find the layers that a pipeline, or its class, places among modules.
+
+    Raises BadInput, KeyError or ValueError where it can convert none.
+    """
     known = {layer.module for layer in file.layers}
     tensors = {name: value for name, value in file.tensors.items() if lora_names.split_name(name)[0] in known}
     refused: list[str] = []
@@ -55,7 +58,7 @@ def _is_named(module: str, sentence: str) -> bool:
     return any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", sentence) for name in spellings)
 
 
-def _find_placed(pipe: Any, modules: ModuleIndex, tensors: Mapping[str, Tensor]) -> set[str]:
+def _find_placed(pipe: Any, modules: ModuleNames[Any], tensors: Mapping[str, Tensor]) -> set[str]:
     """Convert tensors that hold the number of their module in place of weights, and look where the numbers arrive."""
     import torch
 

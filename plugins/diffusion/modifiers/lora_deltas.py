@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _EPSILON = 1e-7
+_CONVOLUTION = re.compile(r"_conv[12]?$|_(in_layers_2|out_layers_3)$|_0_op$")
+"""Ends of the names of 3 × 3 convolutions in a U-Net."""
 
 
 class UnfitLayerError(Exception):
@@ -88,6 +91,25 @@ class Delta:
         assert self.dense is not None
         return self.dense
 
+    def merge(self, weights: Tensor, strength: float, first: int = 0) -> Tensor:
+        """Return weights with this change, as `attach` computes with them.
+
+        `weights` are the rows from `first` on of those of the module, in float32.
+        """
+        last = first + weights.shape[0]
+        has_values = bool(self.factors or self.kronecker or self.dense is not None)
+        change = self.materialise()[first:last].reshape(weights.shape) if has_values else None
+        shape = (-1, *[1] * (weights.ndim - 1))
+        if self.rows is not None:
+            rows = self.rows[first:last].reshape(shape)
+            weights = weights * (1 + strength * (rows - 1))
+            change = change * rows if change is not None else None
+        if self.columns is not None:
+            columns = self.columns.reshape(1, *shape[:-1])
+            weights = weights * (1 + strength * (columns - 1))
+            change = change * columns if change is not None else None
+        return weights + strength * change if change is not None else weights
+
     def _change(self, module: nn.Module, values: Tensor) -> Tensor | None:
         """Compute ΔW · x."""
         from torch import nn
@@ -126,6 +148,17 @@ def build_delta(layer: Layer, module: nn.Module) -> Delta:
     own_shape = _shape_of(module)
     if own_shape is None:
         raise UnfitLayerError(f"changes a {type(module).__name__}, which has no weights to change")
+    delta = read_delta(layer, own_shape)
+    if "magnitude" in layer.tensors:
+        weight: Any = module.weight
+        if weight.is_meta or not weight.is_floating_point() or tuple(weight.shape) != own_shape:
+            raise UnfitLayerError("is a DoRA, which cannot be applied to weights that are quantised or offloaded")
+        add_magnitude(delta, layer.tensors["magnitude"].float(), weight.detach().float().cpu())
+    return delta
+
+
+def read_delta(layer: Layer, own_shape: tuple[int, ...]) -> Delta:
+    """Read the change of weights of a shape, without the lengths of a DoRA, in float32. Raises UnfitLayerError."""
     tensors = {role: value.float() for role, value in layer.tensors.items()}
     delta = _read_change(layer, tensors, own_shape)
     shape = _shape_of_change(delta)
@@ -136,9 +169,62 @@ def build_delta(layer: Layer, module: nn.Module) -> Delta:
         if bias.numel() != own_shape[0]:
             raise UnfitLayerError(f"has {bias.numel()} numbers, and that of the model {own_shape[0]}")
         delta.bias = bias.reshape(-1)
-    if "magnitude" in tensors:
-        _add_magnitude(delta, tensors["magnitude"], module)
     return delta
+
+
+def add_magnitude(delta: Delta, magnitude: Tensor, weights: Tensor) -> None:
+    """Compute the factors of DoRA: the learnt length of each row (or column) of W + ΔW by its own length.
+
+    Raises UnfitLayerError.
+    """
+    changed = weights + delta.materialise()
+    rows = changed.flatten(1).norm(dim=1)
+    columns = changed.transpose(0, 1).flatten(1).norm(dim=1)
+    is_by_column = magnitude.ndim > 1 and magnitude.shape[0] == 1 and magnitude.numel() == len(columns)
+    if not is_by_column and magnitude.numel() != len(rows):
+        raise UnfitLayerError(f"has {magnitude.numel()} lengths, and the model {len(rows)} rows")
+    if is_by_column:
+        delta.columns = magnitude.reshape(-1) / (columns + _EPSILON)
+    else:
+        delta.rows = magnitude.reshape(-1) / (rows + _EPSILON)
+
+
+def find_shape(layer: Layer) -> tuple[int, ...]:
+    """Find the shape of the weights that a layer changes, from its tensors alone. Raises UnfitLayerError."""
+    tensors = layer.tensors
+    try:
+        if "down" in tensors or "up" in tensors:
+            down, up = tensors["down"], tensors["up"]
+            core = tensors.get("mid", down)
+            return (up.shape[0], down.shape[1], *core.shape[2:])
+        if "hada_t1" in tensors:
+            return tensors["hada_w1_a"].shape[1], tensors["hada_w1_b"].shape[1], *tensors["hada_t1"].shape[2:]
+        if "hada_w1_a" in tensors:
+            return _split_kernel(layer.module, tensors["hada_w1_a"].shape[0], tensors["hada_w1_b"].shape[1])
+        if any(role.startswith("lokr_") for role in tensors):
+            (outer_rows, outer_columns), (rows, columns, *kernel) = (_find_lokr_shape(tensors, part) for part in "12")
+            shape = outer_rows * rows, outer_columns * columns
+            return (*shape, *kernel) if kernel else _split_kernel(layer.module, *shape)
+        if "diff" in tensors:
+            return tuple(tensors["diff"].shape)
+    except (KeyError, IndexError, ValueError) as error:
+        raise UnfitLayerError("lacks a part, or has parts that do not fit each other") from error
+    raise UnfitLayerError("has no weights that could be applied")
+
+
+def _find_lokr_shape(tensors: Mapping[str, Tensor], part: str) -> tuple[int, ...]:
+    name = f"lokr_w{part}"
+    if name in tensors:
+        return tuple(tensors[name].shape)
+    up, down = tensors[f"{name}_a"], tensors[f"{name}_b"]
+    core = tensors.get(f"lokr_t{part}")
+    return (up.shape[1], down.shape[1], *core.shape[2:]) if core is not None else (up.shape[0], down.shape[1])
+
+
+def _split_kernel(module: str, rows: int, columns: int) -> tuple[int, ...]:
+    """Split the columns of a 3 × 3 convolution, which LoHa and LoKr write as a matrix; its name alone tells it."""
+    is_convolution = bool(_CONVOLUTION.search(module.replace(".", "_"))) and columns % 9 == 0
+    return (rows, columns // 9, 3, 3) if is_convolution else (rows, columns)
 
 
 def _read_change(layer: Layer, tensors: Mapping[str, Tensor], own_shape: tuple[int, ...]) -> Delta:
@@ -230,26 +316,6 @@ def _read_lokr(tensors: Mapping[str, Tensor], own_shape: tuple[int, ...]) -> Del
         raise UnfitLayerError(f"lacks its {error.args[0]!s}") from error
     except RuntimeError as error:
         raise UnfitLayerError("has parts of a LoKr that do not fit each other") from error
-
-
-def _add_magnitude(delta: Delta, magnitude: Tensor, module: nn.Module) -> None:
-    """Compute the factors of DoRA: the learnt length of each row (or column) of W + ΔW by its own length."""
-    import torch
-
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
-    if weight.is_meta or not weight.is_floating_point() or tuple(weight.shape) != _shape_of(module):
-        raise UnfitLayerError("is a DoRA, which cannot be applied to weights that are quantised or offloaded")
-    changed = weight.detach().float().cpu() + delta.materialise()
-    rows = changed.flatten(1).norm(dim=1)
-    columns = changed.transpose(0, 1).flatten(1).norm(dim=1)
-    is_by_column = magnitude.ndim > 1 and magnitude.shape[0] == 1 and magnitude.numel() == len(columns)
-    if not is_by_column and magnitude.numel() != len(rows):
-        raise UnfitLayerError(f"has {magnitude.numel()} lengths, and the model {len(rows)} rows")
-    if is_by_column:
-        delta.columns = magnitude.reshape(-1) / (columns + _EPSILON)
-    else:
-        delta.rows = magnitude.reshape(-1) / (rows + _EPSILON)
 
 
 def _blend(factors: Tensor, weight: float, dimensions: int, module: nn.Module) -> Tensor:

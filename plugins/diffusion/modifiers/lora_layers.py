@@ -42,12 +42,25 @@ class LoraFile:
     tensors: Mapping[str, Tensor]
     layers: tuple[Layer, ...]
     unknown: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Texts of the header."""
+
+    @property
+    def description(self) -> str:
+        """Kind and family with an article: ``a LoHa for Stable Diffusion XL``."""
+        return lora_names.describe({name: tuple(value.shape) for name, value in self.tensors.items()})
 
 
 def read_file(path: Path) -> LoraFile:
     """Read a LoRA file. Raises BadInput for a damaged one, and for numbers that are not finite or no fractions."""
-    tensors, notes = _read_tensors(path)
+    tensors, metadata = _read_tensors(path)
     _check_numbers(path, tensors)
+    return build_file(path, tensors, metadata)
+
+
+def build_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> LoraFile:
+    """Group the tensors of a LoRA file, or those that were converted from one, by layer."""
+    notes = _read_settings(path, metadata.get(_FORMAT_NOTES))
     layers: dict[str, Layer] = {}
     unknown = []
     for name, value in tensors.items():
@@ -60,17 +73,17 @@ def read_file(path: Path) -> LoraFile:
         layers.setdefault(module, Layer(module)).tensors[role] = value
     for layer in layers.values():
         layer.scale = _scale_in_settings(layer, notes)
-    return LoraFile(path, tensors, tuple(layers.values()), tuple(unknown))
+    return LoraFile(path, tensors, tuple(layers.values()), tuple(unknown), metadata)
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     from safetensors import safe_open
 
     damage = api.BadInput(f"{path.name} is damaged.", "Download it again.")
     with api.model_files.quiet_load(damage), safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         header = file.metadata() or {}
-    return tensors, _read_settings(path, header.get(_FORMAT_NOTES))
+    return tensors, header
 
 
 def _read_settings(path: Path, written: str | None) -> Mapping[str, Any]:

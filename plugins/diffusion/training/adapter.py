@@ -19,13 +19,13 @@ Layers = Literal["attention", "blocks", "convolutions"]
 ADAPTER_LABELS = ("LoRA", "DoRA", "LoHa", "LoKr")
 NAME = "default"
 """The name of the adapter in peft."""
-_UNET_LAYERS: dict[Layers, tuple[str, ...]] = {
+UNET_LAYERS: dict[Layers, tuple[str, ...]] = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),
     "blocks": ("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
     "convolutions": ("conv1", "conv2", "conv_shortcut", "time_emb_proj", "downsamplers.0.conv", "upsamplers.0.conv"),
 }
 """Names of the layers that each choice adds to those before it."""
-_TEXT_LAYERS: dict[Layers, tuple[str, ...]] = {
+TEXT_LAYERS: dict[Layers, tuple[str, ...]] = {
     "attention": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "blocks": ("fc1", "fc2"),
     "convolutions": (),
@@ -73,9 +73,9 @@ def add_adapter(component: str, network: nn.Module, options: AdapterOptions) -> 
 
     network.requires_grad_(False)
     if component == "unet":
-        inject_adapter_in_model(_build_config(options, _UNET_LAYERS), network, NAME)
+        inject_adapter_in_model(_build_config(options, UNET_LAYERS), network, NAME)
     elif options.text_encoder:
-        inject_adapter_in_model(_build_config(options, _TEXT_LAYERS), network, NAME)
+        inject_adapter_in_model(_build_config(options, TEXT_LAYERS), network, NAME)
 
 
 def _build_config(options: AdapterOptions, names: dict[Layers, tuple[str, ...]]) -> PeftConfig:

@@ -27,10 +27,11 @@ def format_layer(component: str, name: str, *, is_xl: bool, layers_per_block: in
     if component != "unet":
         prefix = "lora_te1" if is_xl and component == "text_encoder" else prefix
         return f"{prefix}_text_model_{flat.removeprefix('text_model_')}"
-    return f"{prefix}_{_convert_to_sgm(flat, layers_per_block + 1) if is_xl else flat}"
+    return f"{prefix}_{convert_to_sgm(flat, layers_per_block + 1) if is_xl else flat}"
 
 
-def _convert_to_sgm(name: str, per_block: int) -> str:
+def convert_to_sgm(name: str, per_block: int) -> str:
+    """Convert the name of a module of a UNet from diffusers to sgm, with `per_block` places in each of its blocks."""
     if match := _MIDDLE.fullmatch(name):
         part, number, rest = match[1], int(match[2]), match[3]
         if part == "attentions":

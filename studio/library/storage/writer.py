@@ -128,11 +128,13 @@ def save_model(
     title: str,
     kind: str,
     notes: Mapping[str, Any] | None = None,
+    licences: Iterable[str] = (),
     private: Iterable[str] = (),
 ) -> Path:
     """Move a trained model's folder into the library, with a `studio.json` that describes it.
 
-    A title that another model has gets a number. `private` are paths of which its files keep the last part only.
+    A title that another model has gets a number. `licences` are those that hold for it. `private` are paths of which
+    its files keep the last part only.
     Raises StudioError if the folder does not exist or cannot be moved; it then stays in its place.
     """
     if not folder.is_dir():
@@ -143,6 +145,8 @@ def save_model(
     except OSError as error:
         raise files.describe_write_error(folder, error) from error
     about = msgspec.json.decode(_read_json(folder / MODEL_FILE) or b"{}", type=dict[str, Any])
+    if known := dict.fromkeys(filter(None, licences)):
+        about["licence"] = ", ".join(known)
     unique = model_names.choose_free_name(home, title)
     model_folder.replace_card_title(folder, title, unique)
     about |= {"title": unique, "kind": kind, "recipe": msgspec.Raw(recipe.to_json().encode())}

@@ -154,6 +154,9 @@ class Outputs:
                     record = training_record.TrainingRecord(Path(self._run.checkpoint_dir) / training_record.FOLDER)
                     record.copy_to(Path(event.folder) / training_record.MODEL_FOLDER)
                 recipe = self._build_recipe(event.notes)
+                if event.is_derived:
+                    sources = [(model.name, model.sha256, model.licence) for model in recipe.models]
+                    api.model_card.add_sources(Path(event.folder), sources)
                 numbers = recipe.notes.get("numbers")
                 api.model_card.add_parameters(
                     Path(event.folder),
@@ -167,6 +170,7 @@ class Outputs:
                     recipe,
                     title=event.title,
                     kind=event.kind,
+                    licences=[model.licence for model in recipe.models] if event.is_derived else [],
                     private=self._list_private_paths(),
                 )
             case _:
