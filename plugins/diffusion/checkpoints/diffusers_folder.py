@@ -70,6 +70,12 @@ def with_own_defaults(path: Path, family: Family) -> Family:
     return family
 
 
+def title_of(path: Path) -> str:
+    """Return the title in the `studio.json` of a model's folder, or the name of the folder or file."""
+    title = read_json(path, STUDIO_FILE).get("title") if (path / STUDIO_FILE).is_file() else None
+    return title if isinstance(title, str) and title else path.name
+
+
 def pipeline_class_of(path: Path) -> str:
     """Return the name of the pipeline class. Raises BadInput for none, and for one that is not diffusers' own."""
     pipeline = read_json(path, INDEX).get("_class_name")

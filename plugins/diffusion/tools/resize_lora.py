@@ -43,5 +43,5 @@ class ResizeLora(api.Tool):
         )
         name = api.model_card.escape(name_of(file.path))
         before = lora_output.describe_ranks(resizing.ranks)
-        summary = f"{name}, {file.description} of rank {before}, resized to rank {after}."
+        summary = f"{name} ({file.description}) resized from rank {before} to rank {after}."
         yield lora_output.finish(resizing.output, ctx, params.title, summary, resizing.build_metadata(), report)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
+from ..checkpoints import diffusers_folder
 from ..modifiers import lora, lora_conversion, lora_deltas, lora_layers
 from ..modifiers.lora import Lora
 from ..modifiers.lora_deltas import Delta, UnfitLayerError
@@ -67,7 +68,7 @@ def find_changes(ctx: api.Context, model: ModelWeights, loras: Sequence[Lora]) -
 
 def name_of(path: Path) -> str:
     """Return the name of a LoRA: of its file, or of its folder where the file has the name that diffusers gives all."""
-    return path.parent.name if path.name == FILE else path.stem
+    return diffusers_folder.title_of(path.parent) if path.name == FILE else path.stem
 
 
 def _find_changes(ctx: api.Context, model: ModelWeights, chosen: Lora) -> list[Change]:

@@ -153,7 +153,8 @@ def _open_folder(path: Path) -> ModelWeights:
     if not denoiser:
         raise api.BadInput(f"{path.name} has no denoiser that a LoRA could change.", "Choose another model.")
     config = diffusers_folder.read_json(path / denoiser, "config.json")
-    return ModelWeights(path.name, path, family, folder.pipeline, weights, {}, config)
+    title = diffusers_folder.title_of(path)
+    return ModelWeights(title, path, family, folder.pipeline, weights, {}, config)
 
 
 def _open_file(ctx: api.Context, path: Path) -> ModelWeights:

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from studio.core.descriptor import PluginDescriptor, ToolDescriptor
+from studio.core.job import Lane
 from studio.core.settings import Settings
 from studio.state.form.workspace import Workspace
 from studio.state.jobs.estimates import Estimates
@@ -21,7 +22,15 @@ from studio.ui.widgets import labels
 from studio.ui.widgets.flow_layout import FlowLayout
 
 MARGIN = 16
-VERBS = {"model": "Train", "text": "Write"}
+VERBS = {"model": "Create", "text": "Write"}
+
+
+def choose_verb(tool: ToolDescriptor | None) -> str:
+    """Return the word on the button that starts a tool."""
+    if tool is None:
+        return "Generate"
+    is_training = tool.output == "model" and tool.lane == Lane.TRAINING.value
+    return "Train" if is_training else VERBS.get(tool.output, "Generate")
 
 
 class GenerateButton(QPushButton):
@@ -189,7 +198,7 @@ class ToolPanel(QWidget):
         for part in (self.options, self.generate):
             part.setEnabled(tool is not None)
         self.check_data.setVisible(tool is not None and tool.inspects_data)
-        self.generate.set_verb(VERBS.get(tool.output, "Generate") if tool else "Generate")
+        self.generate.set_verb(choose_verb(tool))
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(MARGIN, 4, MARGIN, 8)

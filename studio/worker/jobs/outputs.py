@@ -155,7 +155,7 @@ class Outputs:
                     record.copy_to(Path(event.folder) / training_record.MODEL_FOLDER)
                 recipe = self._build_recipe(event.notes)
                 if event.is_derived:
-                    sources = [(model.name, model.sha256, model.licence) for model in recipe.models]
+                    sources = [(self._name_model(one.name), one.sha256, one.licence) for one in recipe.models]
                     api.model_card.add_sources(Path(event.folder), sources)
                 numbers = recipe.notes.get("numbers")
                 api.model_card.add_parameters(
@@ -181,10 +181,18 @@ class Outputs:
         named = dict(params)
         for field in params_schema.read_fields(self._schema):
             value = named.get(field.name)
-            if field.widget is Widget.MODEL and isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
-                path = offers.resolve_model(self._home, value)
-                named[field.name] = model_names.read_name(path) if path else value[:10]
+            if field.widget is Widget.MODEL and isinstance(value, str):
+                named[field.name] = self._name_model(value)
+            elif field.widget is Widget.MODEL and isinstance(value, list):
+                named[field.name] = [self._name_model(str(one)) for one in value]
         return named
+
+    def _name_model(self, choice: str) -> str:
+        """Return the name of a trained model in place of its id, and any other choice as it is."""
+        if not re.fullmatch("[0-9a-f]{64}", choice):
+            return choice
+        path = offers.resolve_model(self._home, choice)
+        return model_names.read_name(path) if path else choice[:10]
 
     def _choose_format(self, formats: tuple[str, ...], default: str) -> str:
         """Return the format of the job, where it fits the kind of result."""

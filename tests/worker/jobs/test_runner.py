@@ -25,8 +25,10 @@ from studio.core.messages import (
     PreviewFrame,
     ResultSaved,
 )
+from studio.core.model_files import weights_digest
 from studio.core.notices import NoticeLevel
 from studio.core.paths import Home
+from studio.library.models import licences
 from studio.library.storage import recipe_embedding, writer
 from tests.worker.worker_client import Worker, filter_messages, format_plugin, write_plugin
 
@@ -138,6 +140,26 @@ def write_plugins(home: Home) -> None:
             yield api.Trained(folder, "Mine", "toy")
             """,
             attributes="output = 'model'\nlane = 'training'",
+        ),
+    )
+    write_plugin(
+        home,
+        "derive",
+        format_plugin(
+            "derive",
+            """
+            base = ctx.downloads / "base"
+            base.mkdir(parents=True)
+            (base / "model.safetensors").write_bytes(b"base weights")
+            (base / "studio.json").write_text('{"licence": "kind-1.0"}')
+            ctx.model("base")
+            folder = ctx.scratch / "model"
+            folder.mkdir()
+            (folder / "model.safetensors").write_bytes(b"weights")
+            (folder / "README.md").write_text("# Mine")
+            yield api.Trained(folder, "Mine", "toy", is_derived=True)
+            """,
+            attributes="output = 'model'",
         ),
     )
     write_plugin(
@@ -291,6 +313,18 @@ def test_a_text_and_a_trained_model_are_saved(worker: Worker) -> None:
     assert (Path(model.path) / "model.safetensors").read_bytes() == b"weights"
     assert (Path(text.path).suffix, Path(model.path).is_dir()) == (".md", True)
     assert list((worker.home.root / "scratch").iterdir()) == []
+
+
+def test_a_derived_model_names_its_sources_and_has_their_licences(worker: Worker) -> None:
+    (model,) = filter_messages(worker.run("derive.do"), ResultSaved)
+    digest = weights_digest.digest_weights(worker.home.models / "base")
+    card = (Path(model.path) / "README.md").read_text("utf-8")
+    assert (
+        f"## Made from\n\n| Model | SHA-256 of the weights | Licence |\n| --- | --- | --- |\n| base | `{digest}`"
+        in card
+    )
+    assert "| kind-1.0 |" in card
+    assert licences.licence_of(Path(model.path)) == "kind-1.0"
 
 
 def test_a_tool_may_name_files_whose_names_are_not_utf_8(worker: Worker) -> None:
