@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -85,21 +85,46 @@ def find_files(folder: Path, suffixes: Collection[str], exclude: Collection[str]
 
     Suffixes are given in lower case, such as ".txt" or ".jsonl.xz"; case is ignored. Hidden files are left out, and
     those in `exclude`: names relative to the folder, with forward slashes; one that ends with a slash is a folder.
-    Raises BadInput when the folder is missing or may not be read.
+    Raises BadInput when the folder is missing or may not be read. Subfolders that may not be read are left out, and
+    so are links to folders, which may go in circles.
     """
-    if not folder.is_dir():
-        raise BadInput(f"There is no folder {folder}.", "Check the path.")
     endings = tuple(suffixes)
     try:
-        paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(endings))
+        paths = sorted(path for path in _walk(folder, []) if path.name.lower().endswith(endings))
         found = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
-        raise BadInput(f"The folder {folder} cannot be read: permission denied.", "Change its permissions.") from error
+        raise _describe_locked(folder) from error
     if not exclude:
         return found
     names, folders = frozenset(exclude), tuple(name for name in exclude if name.endswith("/"))
     named = ((path, path.relative_to(folder).as_posix()) for path in found)
     return [path for path, name in named if name not in names and not name.startswith(folders)]
+
+
+def find_locked_folders(folder: Path) -> list[Path]:
+    """Return the subfolders of a folder that may not be read. Raises BadInput as `find_files` does."""
+    locked: list[Path] = []
+    for _ in _walk(folder, locked):
+        pass
+    return sorted(locked)
+
+
+def _walk(folder: Path, locked: list[Path]) -> Iterator[Path]:
+    """Yield the files in a folder and its subfolders, and add subfolders that may not be read to `locked`."""
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}.", "Check the path.")
+
+    def note(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise _describe_locked(folder) from error
+        locked.append(Path(error.filename))
+
+    for place, _, names in os.walk(folder, onerror=note):
+        yield from (Path(place, name) for name in names)
+
+
+def _describe_locked(folder: Path) -> BadInput:
+    return BadInput(f"The folder {folder} cannot be read: permission denied.", "Change its permissions.")
 
 
 def find_images(folder: Path, words: Sequence[str] = (), exclude: Collection[str] = ()) -> list[Path]:
@@ -346,9 +371,9 @@ def _read_caption(path: Path, source: CaptionSource, row: Mapping[str, Any]) -> 
 
 
 def _caption_file(path: Path) -> str:
-    if not path.is_file():
-        return ""
     try:
+        if not path.is_file():
+            return ""
         return " ".join(decode_text(read_file(path, 2**20)).text[:MAX_CAPTION].split())
     except UnicodeError as error:
         raise BadInput(f"The caption file {path.name} is no text.", "Save it as UTF-8.") from error

@@ -11,7 +11,7 @@ from studio.cli.app_context import AppContext, open_app
 from studio.cli.console import Console, to_printable
 from studio.cli.run import parse_assignments
 from studio.core import params_schema
-from studio.core.data_report import DataFolder, DataReport, Fault
+from studio.core.data_report import CaptionSource, DataFolder, DataReport, Fault
 from studio.core.errors import BadInput, StudioError
 from studio.core.messages import InspectionProgress, InspectionResult
 from studio.engine.interface import WorkerChanged, WorkerState
@@ -64,7 +64,11 @@ def _print_report(report: DataReport, console: Console) -> None:
         console.print_table(rows)
     for folder in report.folders:
         _print_table(folder.path, _list_problems(folder, report.find_common_faults()), console)
-        examples = [(file.name, file.caption) for file in folder.usable if file.caption][:MAX_EXAMPLES]
+        order = [*CaptionSource]
+        captioned = sorted(
+            (file for file in folder.usable if file.caption), key=lambda file: order.index(file.caption_source)
+        )
+        examples = [(file.name, file.caption) for file in captioned[:MAX_EXAMPLES]]
         _print_table("Captions, for example", examples, console)
     if report.warnings:
         console.print_line("")

@@ -303,6 +303,15 @@ def test_a_caption_file_that_cannot_be_read_is_a_fault_of_its_image(folder: Path
     ]
 
 
+def test_a_subfolder_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "sub").mkdir()
+    monkeypatch.setattr(datasets, "find_locked_folders", lambda place: [place / "sub"])
+    (source,) = data_report.list_sources(api.training.TrainingParams(folder=folder), 64)
+    report = data_report.inspect_images([source], Inspection())
+    assert report.summary == "2 images, 1 usable."
+    assert report.warnings[0].sentence == "1 image cannot be read and is left out: sub/."
+
+
 def test_small_sides_of_most_images_single_out_none(folder: Path) -> None:
     for number in range(1, 4):
         save(folder / f"{number}.png", draw(number, (40, 40)))

@@ -57,6 +57,26 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     assert datasets.count_images(tmp_path / "missing", 9) == 0
 
 
+def test_folders_that_may_not_be_read_are_left_out_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, deep = save_picture(tmp_path / "a.png"), tmp_path / "deep"
+    deep.mkdir()
+    save_picture(deep / "b.png")
+    (tmp_path / "circle").symlink_to(tmp_path)
+    locked, scandir = {deep}, os.scandir
+
+    def refuse(folder: str) -> object:
+        if Path(folder) in locked:
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert datasets.find_images(tmp_path) == [path]
+    assert datasets.find_locked_folders(tmp_path) == [deep]
+    locked.add(tmp_path)
+    with pytest.raises(api.BadInput, match="cannot be read: permission denied"):
+        datasets.find_images(tmp_path)
+
+
 def test_pictures_can_be_chosen_by_words_in_names_and_captions(tmp_path: Path) -> None:
     for name in ("haystacks.png", "night.png", "boats.png"):
         save_picture(tmp_path / name)

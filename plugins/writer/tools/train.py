@@ -152,7 +152,10 @@ class WriterTrain(api.Tool):
         sources = [
             data_report.TextSource(
                 folder,
-                find_texts(folder, params.only, params.nested_in(folder)),
+                [
+                    *find_texts(folder, params.only, params.nested_in(folder)),
+                    *api.datasets.find_locked_folders(folder),
+                ],
                 read_content,
                 excluded=params.excluded_in(folder),
                 is_first=number == 0,

@@ -8,6 +8,7 @@ from studio.api import datasets
 from studio.core.data_report import DataFile, DataReport, Fault, Finding, count_noun
 from studio.core.untrusted_files import make_printable
 
+LOCKED_FOLDER = Finding(Fault.BROKEN, "This folder cannot be read: permission denied. Change its permissions.")
 MAX_NAMED = 3
 """Number of files that a sentence names."""
 _SENTENCES: dict[Fault, tuple[str, str]] = {

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from studio.api import datasets
 from studio.api.data_report.checks import InspectionContext, refuse
-from studio.api.data_report.faults import describe_faults
+from studio.api.data_report.faults import LOCKED_FOLDER, describe_faults
 from studio.api.image_similarity import THUMBNAIL_SIDE, find_similar
 from studio.api.images import Size, flatten_alpha, open_picture, read_upright_size
 from studio.core.data_report import UNUSABLE, CaptionSource, DataFile, DataFolder, DataReport, Fault, Finding
@@ -38,7 +38,8 @@ BLANK_DEVIATION = 2.0
 class ImageSource:
     """A folder of images to inspect.
 
-    `paths` are all images of it, also the excluded ones; `size` is the side in px that the training scales images to.
+    `paths` are all images of it, also the excluded ones, and subfolders that may not be read; `size` is the side in px
+    that the training scales images to.
     """
 
     folder: Path
@@ -61,7 +62,7 @@ def list_sources(
     return [
         ImageSource(
             folder,
-            datasets.find_images(folder, exclude=params.nested_in(folder)),
+            [*datasets.find_images(folder, exclude=params.nested_in(folder)), *datasets.find_locked_folders(folder)],
             size,
             noun,
             excluded=params.excluded_in(folder),
@@ -149,6 +150,10 @@ class _Image:
 def _inspect_image(source: ImageSource, path: Path) -> _Image:
     name = path.relative_to(source.folder).as_posix()
     image = _Image(path, name, name in source.excluded, [])
+    if path.is_dir():
+        image.name = f"{name}/"
+        image.findings.append(LOCKED_FOLDER)
+        return image
     try:
         image.bytes = path.stat().st_size
         picture = open_picture(path, shrink_to=2 * THUMBNAIL_SIDE)

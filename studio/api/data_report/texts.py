@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from studio.api.data_report.checks import InspectionContext
-from studio.api.data_report.faults import describe_faults
+from studio.api.data_report.faults import LOCKED_FOLDER, describe_faults
 from studio.core.data_report import DataFile, DataFolder, DataReport, Fault, Finding, count_noun
 from studio.core.errors import BadInput
 from studio.core.untrusted_files import make_printable, name_for_display
@@ -31,7 +31,10 @@ class TextContent:
 
 @dataclass(frozen=True)
 class TextSource:
-    """A folder of texts to inspect. `read` returns the texts of a file or raises BadInput."""
+    """A folder of texts to inspect. `read` returns the texts of a file or raises BadInput.
+
+    `paths` may include subfolders that may not be read.
+    """
 
     folder: Path
     paths: Sequence[Path]
@@ -72,6 +75,8 @@ def inspect_texts(sources: Sequence[TextSource], ctx: InspectionContext) -> Data
 def _inspect_text(source: TextSource, path: Path, first_with: dict[bytes, str]) -> tuple[DataFile, TextContent | None]:
     name = path.relative_to(source.folder).as_posix()
     is_excluded = name in source.excluded
+    if path.is_dir():
+        return DataFile(name=f"{name}/", findings=(LOCKED_FOLDER,)), None
     try:
         content = source.read(path)
     except BadInput as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from studio.core.data_report import CaptionSource, DataReport, count_noun
+from studio.core.data_report import CaptionSource, DataReport, Fault, count_noun
 from studio.core.errors import CannotWrite, StudioError
 from studio.core.files import describe_write_error, write_bytes_atomically
 from studio.core.text_encoding import decode_text
@@ -35,6 +35,8 @@ class CaptionEdits(QObject):
         self.proposed: dict[Path, str] = {}
         """Captions that are not saved, by image."""
         self._sources: dict[Path, CaptionSource] = {}
+        self._broken: set[Path] = set()
+        """Images with a caption file that cannot be read."""
 
     def reset(self, report: DataReport | None) -> None:
         """Take the captions of a report, and keep the proposals for its images."""
@@ -45,6 +47,7 @@ class CaptionEdits(QObject):
         }
         self.saved = {path: file.caption for path, file in files.items()}
         self._sources = {path: file.caption_source for path, file in files.items()}
+        self._broken = {path for path, file in files.items() if Fault.BROKEN_CAPTION in file.faults}
         if report is not None:
             self.proposed = {path: text for path, text in self.proposed.items() if path in files}
 
@@ -57,7 +60,9 @@ class CaptionEdits(QObject):
         return self.proposed.get(path, self.saved.get(path, ""))
 
     def is_written(self, path: Path) -> bool:
-        """Check whether somebody wrote the caption of an image: it is in a file, and is no file name."""
+        """Check whether somebody wrote the caption of an image: it is in a file, readable or not, and is no file name."""
+        if path in self._broken and not self.saved.get(path):
+            return True
         return bool(self.saved.get(path)) and self._sources.get(path, CaptionSource.NONE) not in UNWRITTEN
 
     # Changes
