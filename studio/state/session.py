@@ -36,6 +36,7 @@ from studio.state.jobs.submission import JobSubmitter
 from studio.state.jobs.variations import Variations
 from studio.state.jobs.worker_status import WorkerStatus
 from studio.state.library.history_model import HistoryModel
+from studio.state.library.image_uses import ImageUses
 from studio.state.library.importing import Importer
 from studio.state.library.model_folders import ModelFolders
 from studio.state.library.model_uses import ModelUses
@@ -116,6 +117,7 @@ class Session(QObject):
         self.captioning = Captioning(self.engine, self._submitter, self)
         self.drop_to_generate = DropToGenerate(self.workspace, self.generation, self.notices)
         self.model_uses = ModelUses(self.workspace, self.generation, self.undoable, self.notices)
+        self.image_uses = ImageUses(self.workspace, self.undoable, self.notices)
         self.importer = Importer(
             self.home, self.library, self.workspace, self.notices, self.tasks, self.generation.use_settings, self
         )

@@ -12,6 +12,7 @@ from studio.core import training_record
 from studio.core.humanize import group_digits
 from studio.library.creation import Creation, CreationKind
 from studio.state.library.history_model import HistoryModel
+from studio.state.library.image_uses import ImageUses
 from studio.state.library.model_uses import ModelUses
 from studio.state.undo_stack import UndoStack
 from studio.ui.canvas.model_card import fill_use_menu
@@ -51,6 +52,7 @@ class HistoryPanel(QWidget):
         super().__init__(parent)
         self.model = model
         self.model_uses: ModelUses | None = None
+        self.image_uses: ImageUses | None = None
         """The tools to offer for models; None for none."""
         self.setProperty("role", "panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -245,6 +247,8 @@ class HistoryPanel(QWidget):
                 menu.addAction("Use settings…").triggered.connect(lambda: self.offer_settings.emit(single))
             if not single.missing and single.kind is not CreationKind.MODEL:
                 menu.addAction("Use as input").triggered.connect(lambda: self.use_as_input.emit(single))
+            if self.image_uses and single.kind is CreationKind.IMAGE and not single.missing:
+                self._add_image_uses(menu, single, self.image_uses)
             if is_usable_model(single):
                 menu.addAction("Rename…\tF2").triggered.connect(lambda: history_actions.ask_for_name(single))
             if self.model_uses and is_usable_model(single):
@@ -271,6 +275,15 @@ class HistoryPanel(QWidget):
         menu.addSeparator()
         menu.addAction("Move to trash\tDel").triggered.connect(lambda: history_actions.trash(ids))
         return menu
+
+    def _add_image_uses(self, menu: QMenu, image: Creation, uses: ImageUses) -> None:
+        fitting = uses.list_uses()
+        if not fitting:
+            return
+        submenu = menu.addMenu("Use in")
+        for use in fitting:
+            action = submenu.addAction(use.title.replace("&", "&&"))
+            action.triggered.connect(lambda _=False, use=use: uses.use(image, use))
 
     def _add_model_actions(self, menu: QMenu, model: Creation, uses: ModelUses) -> None:
         if fitting := uses.list_uses(model.model_kind):

@@ -233,7 +233,7 @@ class Window(QMainWindow):
 
         session = self.session
         panel = HistoryPanel(session.history, session.undo)
-        panel.model_uses = session.model_uses
+        panel.model_uses, panel.image_uses = session.model_uses, session.image_uses
         panel.history_actions.count_jobs = session.queue.count_users
         self.canvas.model_card.rename_requested.connect(panel.history_actions.ask_for_name)
         self.canvas.model_card.export_requested.connect(panel.history_actions.export)
