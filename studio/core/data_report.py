@@ -170,12 +170,14 @@ class DataReport(Struct, frozen=True, kw_only=True):
         return {fault: counts[fault] for fault in Fault if counts[fault]}
 
     def find_common_faults(self) -> frozenset[Fault]:
-        """Return the faults that single out no file: all of several usable ones have them, or most are small."""
+        """Return the faults that single out no file: all of several usable ones have them, or most are small or
+        without a mask."""
         usable = [file.faults for folder in self.folders for file in folder.usable]
         if len(usable) < 2:
             return frozenset()
-        small = sum(Fault.SMALL in faults for faults in usable)
-        return frozenset.intersection(*usable) | ({Fault.SMALL} if 2 * small > len(usable) else set())
+        counts = Counter(fault for faults in usable for fault in faults & {Fault.SMALL, Fault.NO_MASK})
+        frequent = {fault for fault, count in counts.items() if 2 * count > len(usable)}
+        return frozenset.intersection(*usable) | frequent
 
     def count_captions(self) -> dict[CaptionSource, int]:
         """Return the number of usable files by the source of their captions; empty where captions are not used."""

@@ -67,7 +67,7 @@ def test_masks_without_an_image_and_images_without_a_mask_are_named(folder: Path
     assert faults(report, "mask") == {"d.png": {Fault.UNUSED}, "a.webp": {Fault.UNUSED}}
     assert set(faults(report, "image")) == {"b.png", "c.png", "sub/d.png"}
     assert [warning.sentence for warning in report.warnings] == [
-        "3 images have no mask, so that all of them counts: b.png, c.png, sub/d.png.",
+        "3 images have no mask, so that all of each counts: b.png, c.png, sub/d.png.",
         "2 masks belong to no image and are not used: a.webp, d.png.",
     ]
 

@@ -26,7 +26,7 @@ _SENTENCES: dict[Fault, tuple[str, str]] = {
         "has a caption file that cannot be read, so that it counts as one without a caption",
         "have caption files that cannot be read, so that they count as ones without a caption",
     ),
-    Fault.NO_MASK: ("has no mask, so that all of it counts", "have no mask, so that all of them counts"),
+    Fault.NO_MASK: ("has no mask, so that all of it counts", "have no mask, so that all of each counts"),
     Fault.UNUSED: ("belongs to no image and is not used", "belong to no image and are not used"),
     Fault.OTHER_SHAPE: ("has another shape than its image", "have other shapes than their images"),
     Fault.BLACK: ("is black everywhere", "are black everywhere"),

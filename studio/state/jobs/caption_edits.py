@@ -60,7 +60,7 @@ class CaptionEdits(QObject):
         return self.proposed.get(path, self.saved.get(path, ""))
 
     def is_written(self, path: Path) -> bool:
-        """Check whether somebody wrote the caption of an image: it is in a file, readable or not, and is no file name."""
+        """Check whether somebody wrote the caption of an image: it is in a file, and is no file name."""
         if path in self._broken and not self.saved.get(path):
             return True
         return bool(self.saved.get(path)) and self._sources.get(path, CaptionSource.NONE) not in UNWRITTEN

@@ -276,6 +276,8 @@ def _describe(entry: Entry) -> str:
     lines = [make_printable(file.name)]
     if file.width:
         lines.append(f"{file.width:,} × {file.height:,} px")
+    if file.caption:
+        lines.append(f"Caption from: {file.caption_source.label}")
     if file.texts:
         lines.append(f"{file.characters:,} characters")
     return "\n".join([*lines, *(finding.sentence for finding in file.findings)])
