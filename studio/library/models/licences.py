@@ -16,7 +16,7 @@ from studio.core.paths import Home
 from studio.core.untrusted_files import open_file, read_or_else
 from studio.library.creation import MODEL_FILE
 from studio.library.models import hub_cache, model_kind, offers
-from studio.library.storage import sidecar
+from studio.library.storage import model_names, sidecar
 
 _FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
 _LINE = r"^{}:[ \t]*[\"']?([^\"'\n\r]+)"
@@ -38,6 +38,8 @@ class LicenceTerms(Struct, frozen=True):
     model: str
     licence: str
     link: str = ""
+    title: str = ""
+    """Name of a trained model, whose `model` is its id."""
 
     @property
     def key(self) -> str:
@@ -46,7 +48,7 @@ class LicenceTerms(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        return describe_licence(self.model, self.licence)
+        return describe_licence(self.title or self.model, self.licence)
 
 
 def licence_of(path: Path) -> str:
@@ -76,6 +78,8 @@ def find_unaccepted(home: Home, choices: Iterable[str], accepted: Iterable[str])
         if path.is_relative_to(home.library) and not sidecar.read(path).imported:
             continue
         terms = terms_of(offers.name_of(choice, path), path)
+        if path.is_relative_to(home.library):
+            terms = msgspec.structs.replace(terms, title=model_names.read_name(path))
         if terms.key not in accepted_keys:
             unaccepted[terms.key] = terms
     return list(unaccepted.values())

@@ -66,6 +66,7 @@ class TrainingControls(QWidget):
         column.addLayout(buttons)
         column.addLayout(form)
         monitor.previews_changed.connect(self._fill_prompts)
+        monitor.measures_changed.connect(self._show_learning_rate)
         session.queue.changed.connect(self.refresh)
         self._filled = False
         self.refresh()
@@ -94,6 +95,11 @@ class TrainingControls(QWidget):
         """Show the number of steps, unless the artist is changing it."""
         if not self.steps.isModified():
             self.steps.setText(str(total))
+
+    def _show_learning_rate(self) -> None:
+        """Show the rate of the last step in the empty field."""
+        rate = self._monitor.latest("learning rate")
+        self.learning_rate.setPlaceholderText("" if rate is None else f"now {rate:.3g}")
 
     def _fill_prompts(self) -> None:
         if self._filled or not self._monitor.previews:

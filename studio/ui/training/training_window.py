@@ -138,8 +138,6 @@ class TrainingWindow(QDialog):
         self.bar.setVisible(job is not None and job.state is JobState.RUNNING)
         self.bar.setRange(0, 0)
         parts = [] if job is None else [_STATES[job.state]]
-        if job is not None and job.failure is not None and job.state in (JobState.FAILED, JobState.PAUSED):
-            parts.append(job.failure.sentence)
         if job is not None and job.state is JobState.RUNNING and progress:
             if progress.total > 0:
                 self.bar.setRange(0, round(progress.total))
@@ -152,6 +150,10 @@ class TrainingWindow(QDialog):
                 parts.append(progress.text)
         elif self.monitor.last_step:
             parts.append(f"step {group_digits(self.monitor.last_step)}")
+        elif job is not None and job.state is JobState.RUNNING:
+            parts.append("starting")
+        if job is not None and job.failure is not None and job.state in (JobState.FAILED, JobState.PAUSED):
+            parts.append(job.failure.sentence)
         self.state.setText(" · ".join(parts))
         if job is not None and job.state is JobState.DONE and job.outputs:
             self._show_model(job.outputs[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -29,6 +30,8 @@ from studio.worker.stdio import Outbox
 
 if TYPE_CHECKING:
     import torch
+
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class JobSignals:
@@ -221,6 +224,8 @@ def find_model(home: Home, choice: str) -> Path | str:
         return choice
     if folder := offers.find_disconnected_folder(home, choice):
         raise api.BadInput(f"{Path(choice).name} is in {folder}, which is not connected.", "Connect it and try again.")
+    if _ID.fullmatch(choice):
+        raise api.BadInput(f"The trained model {choice[:10]}… no longer exists.", "Import it again, or choose another.")
     hint = did_you_mean(choice, offers.list_names(home))
     raise api.BadInput(f"There is no model {choice or 'without a name'}.", hint)
 

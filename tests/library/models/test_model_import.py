@@ -68,7 +68,8 @@ def test_a_model_comes_back_in_another_home(
     assert training_record.of_model(path).read_measures()[0].values == {"loss": 0.5}
     assert offers.resolve_model(other.home, "red: fox") == path
     assert offers.resolve_model(other.home, trained.id) == path  # recipes of the first home hold this id
-    assert find_unaccepted(other.home, [model.id], []) != []
+    (terms,) = find_unaccepted(other.home, [model.id], [])
+    assert terms.sentence.startswith("Red: fox "), "a trained model is called by its name, and not by its id"
     assert find_unaccepted(library.home, [trained.id], []) == []
 
 

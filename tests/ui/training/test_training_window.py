@@ -108,6 +108,7 @@ def test_other_images_do_not_touch_the_previews(qtbot: QtBot, training: Training
 def test_changes_are_written_to_the_record(training: TrainingWindow, engine: FakeEngine, job: Job) -> None:
     controls, record = training.controls, engine.training_record(job.id)
     assert controls.steps.text() == "20"
+    assert controls.learning_rate.placeholderText() == "now 0.001"
     assert not controls.apply.isEnabled()
     controls.steps.setText("")
     controls.steps.insert("40")

@@ -496,6 +496,8 @@ def test_the_models_of_a_result_are_in_its_recipe(worker: Worker) -> None:
     assert model.sha256 == writer.digest_of(folder / "model.safetensors")
     (failed,) = filter_messages(worker.run("model.do", model="mein"), JobFailed)
     assert failed.failure.sentence.startswith("There is no model mein.")
+    (failed,) = filter_messages(worker.run("model.do", model="ab" * 32), JobFailed)
+    assert failed.failure.sentence.startswith("The trained model ababababab… no longer exists. ")
 
 
 def test_starters_are_found_by_name_and_recorded(worker: Worker) -> None:
