@@ -1,4 +1,4 @@
-"""`inspect` prints what a training would find in its folders."""
+"""`inspect` prints what a training would find in its folders, and `run` the captions that a tool writes there."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ class Count(Learn):
     title = "Count"
     inspect_data = api.Tool.inspect_data
 
+    def run(self, params, ctx):
+        yield api.Caption(params.folder / "red scarf 0.png", "one scarf")
+
 
 @api.hookimpl
 def studio_tools():
@@ -63,6 +66,15 @@ def inspect(home: Home, capsys: pytest.CaptureFixture[str], *arguments: str, sta
     assert main(["--home", str(home.root), "--device", "cpu", "inspect", *arguments]) == status
     captured = capsys.readouterr()
     return captured.out + captured.err
+
+
+def test_captions_are_printed_as_they_come(home: Home, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (home.plugins / "knit.py").write_text(PLUGIN)
+    command = ["--home", str(home.root), "--device", "cpu", "run", "knit.count", "--set", f"folder={folder}"]
+    assert main(command) == 0
+    image = folder / "red scarf 0.png"
+    assert capsys.readouterr().out.splitlines() == [f"{image}: one scarf"]
+    assert image.with_suffix(".txt").read_text("utf-8") == "one scarf\n"
 
 
 def test_a_report_is_printed_as_text(home: Home, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
