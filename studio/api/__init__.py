@@ -36,6 +36,7 @@ from studio.api.events import (
 )
 from studio.api.hookspecs import API_VERSION, hookimpl
 from studio.api.params import (
+    ArrowInput,
     Colour,
     Count,
     FileInput,
@@ -55,11 +56,14 @@ from studio.core.errors import BadInput, Cancelled, OutOfMemory, Paused, StudioE
 from studio.core.files import atomic_write
 from studio.core.humanize import format_memory, format_size
 from studio.core.page.token_budget import TokenBudget
+from studio.core.point_pairs import PointPair
+from studio.core.point_pairs import parse_pair as parse_point_pair
 from studio.core.text_encoding import decode_text
 
 __all__ = [
     "API_VERSION",
     "Animation",
+    "ArrowInput",
     "BadInput",
     "Cancelled",
     "Caption",
@@ -84,6 +88,7 @@ __all__ = [
     "Params",
     "Paused",
     "Picture",
+    "PointPair",
     "Preview",
     "Progress",
     "Prompt",
@@ -111,6 +116,7 @@ __all__ = [
     "model_card",
     "model_files",
     "param",
+    "parse_point_pair",
     "pause_if_requested",
     "sounds",
     "tiny_autoencoders",

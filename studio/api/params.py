@@ -55,6 +55,12 @@ Unit = Annotated[float, Field(ge=0.0, le=1.0, json_schema_extra=_widget("unit"))
 Count = Annotated[int, Field(ge=1, le=10_000, json_schema_extra=_widget("whole"))]
 """A whole number of things, at least one."""
 
+ArrowInput = Annotated[str, Field(max_length=100, json_schema_extra=_widget("points"))]
+"""From a point of `image` to another one, dragged on the canvas: "30, 40 > 55, 40" in per cent of width and height.
+
+Declare a list of it. `api.parse_point_pair` reads it.
+"""
+
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", json_schema_extra=_widget("colour"))]
 """A colour as ``#rrggbb``."""
 

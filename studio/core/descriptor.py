@@ -25,6 +25,7 @@ class Widget(Enum):
     FOLDER = "folder"
     MODEL = "model"
     COLOUR = "colour"
+    POINTS = "points"
 
 
 class Field(Struct, frozen=True, kw_only=True, rename={"min_items": "least", "max_items": "most"}):

@@ -6,7 +6,6 @@ layers, and then finds where the handles have come to by their features.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,17 +30,6 @@ MASK_WEIGHT = 20.0
 MAX_POINTS = 16
 MIN_FEATURE_SIDE = 32
 
-_NUMBER = r"\s*(\d{1,3}(?:\.\d{1,4})?)\s*"
-_PAIR = re.compile(rf"{_NUMBER},{_NUMBER}>{_NUMBER},{_NUMBER}")
-
-
-@dataclass(frozen=True)
-class PointPair:
-    """A handle and where it should go: (x, y) as fractions of width and height."""
-
-    handle: tuple[float, float]
-    target: tuple[float, float]
-
 
 @dataclass(frozen=True)
 class DragStep:
@@ -55,22 +43,21 @@ class DragStep:
     """Largest distance of a handle from its target, as a fraction of the longer side."""
 
 
-def parse_points(texts: Sequence[str]) -> list[PointPair]:
+def parse_points(texts: Sequence[str]) -> list[api.PointPair]:
     """Parse pairs such as "30, 40 > 55, 40": x and y in per cent of width and height. Raises BadInput."""
     pairs = []
     for text in texts:
-        found = _PAIR.fullmatch(text[:100])
-        values = [float(value) / 100 for value in found.groups()] if found else []
-        if not values or max(values) > 1:
+        pair = api.parse_point_pair(text)
+        if pair is None:
             raise api.BadInput(
                 f"“{text[:100]}” is not a pair of points.", "Write X, Y > X, Y in per cent, such as 30, 40 > 55, 40."
             )
-        pairs.append(PointPair((values[0], values[1]), (values[2], values[3])))
+        pairs.append(pair)
     return pairs
 
 
 def drag(
-    model: GanModel, styles: Tensor, pairs: Sequence[PointPair], *, steps: int, region: Tensor | None = None
+    model: GanModel, styles: Tensor, pairs: Sequence[api.PointPair], *, steps: int, region: Tensor | None = None
 ) -> Iterator[DragStep]:
     """Drag the image of styles [layers, style size]; yields the state after each step, until all handles arrive.
 

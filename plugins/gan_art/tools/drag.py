@@ -27,7 +27,7 @@ class Drag(api.Tool):
         field_order = ("model", "image", "points", "mask", "steps", "intermediate")
         image: api.ImageInput | None = api.param(None)
         """An image of this GAN. Empty: the image of the seed."""
-        points: list[str] = api.param([], min_items=1, max_items=dragging.MAX_POINTS, title="Points")
+        points: list[api.ArrowInput] = api.param([], min_items=1, max_items=dragging.MAX_POINTS, title="Points")
         """From where to where: X, Y > X, Y in per cent of width and height, such as 30, 40 > 55, 40."""
         mask: api.MaskInput | None = api.param(None)
         """Region that may change. Empty: all of the image."""

@@ -24,6 +24,7 @@ from studio.ui.canvas.model_card import Card, ModelCard, read_card
 from studio.ui.canvas.overlay_bars import DropOutline, PlaybackBar, ViewBar
 from studio.ui.canvas.placeholder_views import EmptyPlaceholder, MessagePlaceholder, TextView, read_text_file
 from studio.ui.canvas.player import Player
+from studio.ui.canvas.point_mode import PointMode
 from studio.ui.widgets import mime_data
 
 T = TypeVar("T")
@@ -71,6 +72,8 @@ class Canvas(QWidget):
         self.playback_bar = PlaybackBar(self.commands, self)
         self.playback_bar.hide()
         self.mask_mode = MaskMode(self.image_view, self)
+        self.point_mode = PointMode(self.image_view, self)
+        self.point_mode.add_finish_key(self)
         self.mask_actions = MaskActions(self.mask_mode, self)
         self.mask_bar = MaskBar(self.mask_mode, self.mask_actions, self)
         self._drop_outline = DropOutline(self)
@@ -257,6 +260,7 @@ class Canvas(QWidget):
         self._request += 1
         self._opening_timer.stop()
         self.mask_mode.end()
+        self.point_mode.end()
         for player in self._players:
             player.stop()
         for player in [player for player in self._players if not player.running]:

@@ -49,6 +49,7 @@ class FormServices:
     - `clear_value` sets a field to an empty value, and `add_to_list` adds values to a list and says how many the list
       did not take; both can be undone.
     - `paint_mask` opens the mask of a field on the canvas; `picture_path_of` returns the path of its picture.
+    - `set_points` opens the points of a field on the canvas, and closes them if they are open.
     - `generate_from_drop` takes the name of a field, the model of a tile, and the files dropped on that tile.
     - `training_tools` returns the tools that make models; `choose_tool` opens one.
     """
@@ -61,6 +62,7 @@ class FormServices:
     add_to_list: Callable[[str, Sequence[str]], None]
     paint_mask: Callable[[str], None]
     picture_path_of: Callable[[str], str]
+    set_points: Callable[[str], None]
     generate_from_drop: Callable[[str, str, Sequence[Path]], None]
     training_tools: Callable[[], Sequence[ToolDescriptor]]
     choose_tool: Callable[[str], None]

@@ -19,6 +19,7 @@ from studio.ui.form.model_tiles import ModelTilesEditor
 from studio.ui.form.number_field import NumberEditor
 from studio.ui.form.pad import Pad
 from studio.ui.form.path_field import ModelEditor, PathEditor
+from studio.ui.form.points_field import PointsEditor
 from studio.ui.form.text_field import ColourEditor, LineEditor, LinesEditor, MultilineEditor
 from studio.ui.widgets import labels
 
@@ -34,6 +35,8 @@ def make_editor(field: Field, services: FormServices) -> Editor:
             return DropWellEditor(field, services)
         case Widget.MASK:
             return MaskEditor(field, services)
+        case Widget.POINTS:
+            return PointsEditor(field, services)
         case Widget.MODEL:
             return ModelTilesEditor(field, services) if field.tiles else ModelEditor(field, services)
         case _:

@@ -26,6 +26,7 @@ from studio.state.library.settings_offers import MODEL_SUFFIX, SETTINGS_SUFFIXES
 from studio.state.session import Session
 from studio.ui.canvas import Canvas
 from studio.ui.canvas.mask_controller import MaskController
+from studio.ui.canvas.point_controller import PointController
 from studio.ui.canvas.variations_strip import VariationsStrip
 from studio.ui.form.base import FormServices
 from studio.ui.theme import icons, theme
@@ -96,6 +97,7 @@ class Window(QMainWindow):
         self.canvas = Canvas()
         self.central = CentralStack(session, self.canvas, self.thumbnails)
         self.mask_controller = MaskController(session, self.canvas, self.thumbnails, self)
+        self.point_controller = PointController(session, self.canvas, self)
         self.notice_bar = NoticeBar(session.notices)
         self.variations_strip = VariationsStrip(session.variations, session.history)
         self.rail = PluginRail()
@@ -136,6 +138,7 @@ class Window(QMainWindow):
             add_to_list=self.session.list_additions.add,
             paint_mask=self.mask_controller.paint,
             picture_path_of=self.mask_controller.picture_path_of,
+            set_points=self.point_controller.set_points,
             generate_from_drop=self.session.drop_to_generate.run,
             training_tools=self.session.drop_to_generate.training_tools,
             choose_tool=self.session.workspace.choose,

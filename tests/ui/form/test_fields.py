@@ -77,6 +77,7 @@ def services(
         add_to_list=lambda name, values: added.append((name, values)),
         paint_mask=lambda field: None,
         picture_path_of=str,
+        set_points=lambda field: None,
         generate_from_drop=lambda name, choice, paths: None,
         training_tools=lambda: [],
         choose_tool=lambda id: None,
