@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from studio import api
 
-from ..checkpoints import metadata
+from ..checkpoints import single_file
 from ..models.loader import STARTER
 from ..modifiers import lora
-from ..weights import error_report, lora_changes, lora_output, model_weights
+from ..weights import error_report, lora_changes, lora_output, merging, model_weights
 from ..weights.merging import Merge
 
 
@@ -32,10 +33,10 @@ class MergeLoras(api.Tool):
         """Name of the new model."""
 
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
-        known = metadata.metadata_of(ctx, params.model)
-        if known is None:
+        path = ctx.model(params.model)
+        if not isinstance(path, Path):
             return None
-        size = known.weight_count * ctx.dtype.itemsize
+        size = merging.measure_size(single_file.find_in_folder(path))
         return api.Estimate(work=size / 1e9, rate="diffusion.merge_loras", disk=size)
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
@@ -50,6 +51,15 @@ class MergeLoras(api.Tool):
         folder = ctx.scratch / "model"
         folder.mkdir(parents=True, exist_ok=True)
         yield from merge.write(folder)
+        if model.components is not None:
+            if _is_known(ctx, model.components):
+                merge.write_components(folder, model.components.name)
+            else:
+                yield api.Notice(
+                    f"The merged model takes what it lacks from {model.components.name}: put that folder into the "
+                    "models folder.",
+                    "warning",
+                )
         names = [f"{lora_changes.name_of(one.path)} ({one.weight:g})" for one in loras if one.weight]
         summary = f"{api.model_card.escape(model.title)} with {api.model_card.escape(', '.join(names))} merged into it."
         rows = {"Family": model.family.title, "Changed tensors": len(merge.report.layers)}
@@ -61,6 +71,14 @@ class MergeLoras(api.Tool):
                 "of it."
             )
         yield api.Trained(folder, params.title, "diffusion", lora_output.describe_error(merge.report), is_derived=True)
+
+
+def _is_known(ctx: api.Context, folder: Path) -> bool:
+    """Check whether the name of a folder is enough to find it."""
+    try:
+        return Path(ctx.model(folder.name)).resolve() == folder.resolve()
+    except api.BadInput:
+        return False
 
 
 _NOTABLE = 0.05

@@ -10,7 +10,7 @@ from ..modifiers.lora_layers import Layer, LoraFile
 from ..modifiers.lora_modules import normalise_module
 from ..training.lora_names import convert_to_sgm
 from .decomposition import Factors, Truncation, decompose, decompose_product
-from .error_report import ErrorReport
+from .error_report import ErrorReport, measure_square
 from .lora_changes import name_of
 from .lora_files import LayerChange, is_dora, read_change
 from .lora_output import LoraOutput, Naming, Precision, find_naming, join_licences, name_module
@@ -103,7 +103,7 @@ class Combination:
         if not matrix.any():
             return
         written = self.output.add(module, lowered, shape)
-        self.report.add(module, float(matrix.double().square().sum()), written.measure_loss(matrix))
+        self.report.add(module, measure_square(matrix), written.measure_loss(matrix))
 
     def _join(self, matrices: Sequence[tuple[LayerChange, float]]) -> Factors | None:
         """Put the factors of all changes side by side; None where one of them has none."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .error_report import measure_square
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -48,7 +50,7 @@ class Factors:
     def measure_loss(self, matrix: Tensor) -> float:
         """Return the squared Frobenius norm of the difference to a matrix."""
         product = self.up.to(matrix) @ self.down.to(matrix)
-        return float((matrix - product).double().square().sum())
+        return measure_square(matrix - product)
 
 
 def decompose(matrix: Tensor, truncation: Truncation) -> Factors:
@@ -65,7 +67,7 @@ def decompose(matrix: Tensor, truncation: Truncation) -> Factors:
     else:
         up, values, right = torch.svd_lowrank(matrix, q=sampled, niter=_ITERATIONS)
         down = right.T
-    return _truncate(up, values, down, truncation, float(matrix.double().square().sum()))
+    return _truncate(up, values, down, truncation, measure_square(matrix))
 
 
 def decompose_product(factors: Factors, truncation: Truncation) -> Factors:
@@ -78,7 +80,7 @@ def decompose_product(factors: Factors, truncation: Truncation) -> Factors:
     right, right_core = torch.linalg.qr(factors.down.T)
     core = left_core @ right_core.T
     up, values, down = torch.linalg.svd(core)
-    return _truncate(left @ up, values, down @ right.T, truncation, float(core.double().square().sum()))
+    return _truncate(left @ up, values, down @ right.T, truncation, measure_square(core))
 
 
 def _truncate(up: Tensor, values: Tensor, down: Tensor, truncation: Truncation, square: float) -> Factors:

@@ -6,6 +6,10 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILE = "layer_errors.json"
 _SHOWN = 10
@@ -42,6 +46,13 @@ class ErrorReport:
         """Write the errors of all layers into a model's folder."""
         errors = {name: float(f"{error:.4g}") for name, error in self.by_layer().items()}
         (folder / FILE).write_text(json.dumps(errors, indent=1), "utf-8")
+
+
+def measure_square(values: Tensor) -> float:
+    """Return the squared Frobenius norm."""
+    import torch
+
+    return float(torch.linalg.vector_norm(values.float())) ** 2
 
 
 def format_error(error: float) -> str:

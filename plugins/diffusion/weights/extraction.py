@@ -12,7 +12,7 @@ from studio import api
 from ..training.adapter import TEXT_LAYERS, UNET_LAYERS, Layers
 from ..training.lora_names import format_layer
 from .decomposition import Truncation, decompose
-from .error_report import ErrorReport
+from .error_report import ErrorReport, measure_square
 from .lora_output import LoraOutput, Precision
 from .model_weights import ModelWeights, Weight, read_scheduler_config
 
@@ -129,7 +129,7 @@ class Extraction:
 
     def _add(self, component: str, name: str, difference: Tensor) -> None:
         weight = self._tuned.weights[component, name]
-        square = float(difference.double().square().sum())
+        square = measure_square(difference)
         module, _, role = name.rpartition(".")
         written = self._name(component, module)
         label = f"{component}.{name}"
@@ -141,7 +141,7 @@ class Extraction:
             tensors = {"diff" if role == "weight" else "diff_b": difference}
             self.output.add_tensors(written, tensors)
             lost = difference - difference.to(self.output.dtype).float()
-            self.report.add(label, square, float(lost.double().square().sum()))
+            self.report.add(label, square, measure_square(lost))
         else:
             self.report.add(label, square, square)
 

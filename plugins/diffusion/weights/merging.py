@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from studio import api
 
 from ..checkpoints import diffusers_folder, hub_files, single_file
-from .error_report import ErrorReport
+from .error_report import ErrorReport, measure_square
 from .lora_changes import Change
 from .model_weights import ModelWeights, Rows, Weight, list_component_files
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 CHUNK = 2**24
 """Bytes that are copied at once."""
@@ -57,7 +57,7 @@ class Merge:
     @property
     def size(self) -> int:
         """Bytes that will be written."""
-        return sum(file.stat().st_size for file in self._list_files())
+        return measure_size(self._model.path)
 
     def require_space(self, folder: Path) -> None:
         """Raise BadInput if the disk of a folder has less space than the merged model takes."""
@@ -70,7 +70,7 @@ class Merge:
 
     def write(self, folder: Path) -> Iterator[api.Event]:
         """Write the model into an empty folder, and yield the progress."""
-        files = self._list_files()
+        files = list_files(self._model.path)
         changed = {file for file, _ in self._parts}
         total = sum(file.stat().st_size for file in files)
         done = 0
@@ -84,28 +84,18 @@ class Merge:
         if self._model.path.is_dir():
             _write_facts(self._model.path, folder)
 
+    def write_components(self, folder: Path, name: str) -> None:
+        """Write the name of the folder that provides what a single file lacks into the sidecar."""
+        path = self._place(folder, single_file.sidecar_of(self._model.path))
+        facts = json.loads(path.read_bytes()) if path.is_file() else {}
+        path.write_text(json.dumps({**facts, "components": name}), "utf-8")
+
     def _place(self, folder: Path, file: Path) -> Path:
         if self._model.path.is_dir():
             return folder / file.relative_to(self._model.path)
         stem = "".join(letter if letter.isalnum() or letter in " -_." else "-" for letter in self._title).strip(" .")
         name = f"{stem or 'model'}.safetensors"
         return folder / (single_file.sidecar_of(Path(name)).name if file.suffix == ".json" else name)
-
-    def _list_files(self) -> list[Path]:
-        path = self._model.path
-        if path.is_file():
-            sidecar = single_file.sidecar_of(path)
-            return [path, sidecar] if sidecar.is_file() else [path]
-        starts = (diffusers_folder.INDEX, *_LICENCES)
-        files = [file for file in sorted(path.iterdir()) if file.is_file() and file.name.startswith(starts)]
-        folder = diffusers_folder.inspect_folder(path)
-        for component in folder.classes:
-            if component in folder.borrowed or not (path / component).is_dir():
-                continue
-            weights = list_component_files(path / component)
-            others = (file for file in sorted((path / component).rglob("*")) if file.is_file())
-            files += [*weights, *(file for file in others if not file.name.endswith(hub_files.WEIGHTS))]
-        return files
 
     def _write_changed(self, file: Path, target: Path) -> Iterator[int]:
         """Write a file with its changes, tensor by tensor. Yield the bytes that are written."""
@@ -145,7 +135,7 @@ class Merge:
             raise api.BadInput(
                 f"The change of {name} is too large for the numbers of {self._model.title}.", "Use smaller weights."
             )
-        self.report.add(name, _square(values - before), _square(rounded.float() - values))
+        self.report.add(name, measure_square(values - before), measure_square(rounded.float() - values))
         return rounded.contiguous().view(torch.uint8).numpy().tobytes() if rounded.ndim else b""
 
     def _describe(self, metadata: Mapping[str, str]) -> dict[str, str]:
@@ -179,5 +169,23 @@ def _copy_bytes(source: BinaryIO, out: BinaryIO, count: int) -> Iterator[int]:
         yield len(data)
 
 
-def _square(values: Tensor) -> float:
-    return float(values.double().square().sum())
+def measure_size(path: Path) -> int:
+    """Return the bytes of a copy of a model."""
+    return sum(file.stat().st_size for file in list_files(path))
+
+
+def list_files(path: Path) -> list[Path]:
+    """List the files of a model in a folder or a single file that a copy of it needs."""
+    if path.is_file():
+        sidecar = single_file.sidecar_of(path)
+        return [path, sidecar] if sidecar.is_file() else [path]
+    starts = (diffusers_folder.INDEX, *_LICENCES)
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and file.name.startswith(starts)]
+    folder = diffusers_folder.inspect_folder(path)
+    for component in folder.classes:
+        if component in folder.borrowed or not (path / component).is_dir():
+            continue
+        weights = list_component_files(path / component)
+        others = (file for file in sorted((path / component).rglob("*")) if file.is_file())
+        files += [*weights, *(file for file in others if not file.name.endswith(hub_files.WEIGHTS))]
+    return files

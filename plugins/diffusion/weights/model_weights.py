@@ -84,6 +84,8 @@ class ModelWeights:
     """Tensors of the denoiser in a single file by the names that the file gives them."""
     config: Mapping[str, object]
     """Configuration of the denoiser."""
+    components: Path | None = None
+    """Folder that provides what a single file lacks."""
 
     @property
     def description(self) -> str:
@@ -185,7 +187,7 @@ def _open_file(ctx: api.Context, path: Path) -> ModelWeights:
     config = {**(layout.config if layout else {}), **plan.layout.read_denoiser_config(plan.shapes)}
     family = families.FAMILIES[plan.layout.families[0]]
     pipeline = plan.layout.pipeline or family.pipeline_class(families.Task.TEXT_TO_IMAGE).__name__
-    return ModelWeights(path.name, path, family, pipeline, weights, own_names, config)
+    return ModelWeights(path.name, path, family, pipeline, weights, own_names, config, plan.folder)
 
 
 _NOT_DENOISER = ("first_stage_model.", "vae.", "cond_stage_model.", "conditioner.", "text_encoders.", "model_ema.")

@@ -8,7 +8,7 @@ from studio import api
 
 from ..modifiers.lora_layers import LoraFile
 from .decomposition import Truncation, decompose, decompose_product
-from .error_report import ErrorReport
+from .error_report import ErrorReport, measure_square
 from .lora_changes import name_of
 from .lora_files import LayerChange, read_change
 from .lora_output import LoraOutput, Precision, describe_ranks, find_naming, name_module
@@ -59,7 +59,7 @@ class Resizing:
             lowered = decompose_product(factors, self._truncation)
             matrix = factors.up @ factors.down
         written = self.output.add(module, lowered, change.shape)
-        self.report.add(module, float(matrix.double().square().sum()), written.measure_loss(matrix))
+        self.report.add(module, measure_square(matrix), written.measure_loss(matrix))
 
     def _check_rank(self) -> None:
         for layer in self._file.layers:
