@@ -166,7 +166,11 @@ class _JobFollower:
                 return found
             if options.resume:
                 self._console.print_note("There is no interrupted run of this command, so it begins anew.")
-        return resumable.begin(home, recipe, count, _build_command(options))
+        run = resumable.begin(home, recipe, count, _build_command(options))
+        if run is None:
+            note = "The same command already runs in another process. This run cannot be resumed after a kill."
+            self._console.print_note(note, NoticeLevel.WARNING)
+        return run
 
     def _submit(self, recipe: Recipe, count: int) -> list[Job]:
         submit = partial(self._app.engine.submit, format=self._destination.format)

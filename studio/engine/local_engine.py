@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -67,7 +68,7 @@ class LocalEngine:
         except BaseException:
             self._release()
             raise
-        self._temporary_folder = None if durable else Path(tempfile.mkdtemp(prefix="studio-jobs-"))
+        self._temporary_folder = None if durable else _create_temporary_folder(home)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._host = LaneHost(
             home,
@@ -352,3 +353,16 @@ class LocalEngine:
     def _release(self) -> None:
         if self._lock:
             self._lock.release()
+
+
+def _create_temporary_folder(home: Home) -> Path:
+    """Create a folder for checkpoints, on the disk of the home, which has space for models, unless it is read-only.
+
+    The next worker removes it after a kill, since its name begins with the id of this process.
+    """
+    scratch = home.root / "scratch"
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-jobs-", dir=scratch))
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="studio-jobs-"))

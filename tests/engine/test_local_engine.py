@@ -417,6 +417,14 @@ def test_a_second_studio_on_one_home_is_refused(make_engine: EngineFactory, home
     LocalEngine(home, library, Settings(), durable=False).close()
 
 
+def test_checkpoints_of_the_command_line_are_on_the_disk_of_the_home(home: Home, library: Library) -> None:
+    """The disk of temporary files may be small, and nothing could be moved from there in one step."""
+    engine = LocalEngine(home, library, Settings(), durable=False)
+    assert engine.training_record("job").folder.is_relative_to(home.root / "scratch")
+    engine.close()
+    assert [*(home.root / "scratch").iterdir()] == []
+
+
 def test_an_error_in_a_listener_is_logged_and_jobs_continue(
     ready_engine: RecordedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -291,8 +291,9 @@ def _train_tokenizer(
     folder = ctx.checkpoint_dir / "vocabulary"
     if not folder.is_dir():
         training = [document for document in documents if not document.is_held_out(params.held_out)] or documents
-        train_tokenizer(training, params.vocabulary).save_pretrained(ctx.scratch / "vocabulary")
-        (ctx.scratch / "vocabulary").rename(folder)
+        part = ctx.checkpoint_dir / "vocabulary.part"
+        train_tokenizer(training, params.vocabulary).save_pretrained(part)
+        part.rename(folder)
     return load_tokenizer(folder)
 
 

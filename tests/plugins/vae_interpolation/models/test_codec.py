@@ -70,6 +70,12 @@ def test_a_kl_folder(kl_folder: Path) -> None:
     assert codec.title == "tiny-kl"
 
 
+def test_a_trained_model_is_called_by_its_title(kl_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(kl_folder, tmp_path / "vae.train-7-ab")
+    (folder / "studio.json").write_text('{"title": "Foxes"}')
+    assert load(folder).title == "Foxes"
+
+
 def test_latents_are_means_and_so_the_same_each_time(kl_folder: Path) -> None:
     codec = load(kl_folder)
     assert torch.equal(codec.encode(images()), codec.encode(images()))
