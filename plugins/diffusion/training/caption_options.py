@@ -34,7 +34,7 @@ class CaptionOptions:
         trigger = self._word
         if self.templates and not caption and not is_regularisation:
             return self.templates[0].replace("{}", trigger)
-        if not trigger or is_regularisation or _contains_words(caption, trigger):
+        if not trigger or is_regularisation or compile_words(trigger).search(caption):
             return caption
         return f"{trigger}, {caption}" if caption else trigger
 
@@ -59,5 +59,6 @@ def split_tags(caption: str) -> list[str]:
     return [tag for part in caption.split(",") if (tag := part.strip())]
 
 
-def _contains_words(text: str, words: str) -> bool:
-    return bool(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE))
+def compile_words(words: str) -> re.Pattern[str]:
+    """Return a pattern that finds whole words of any case."""
+    return re.compile(rf"(?<!\w){re.escape(words)}(?!\w)", re.IGNORECASE)

@@ -55,7 +55,7 @@ def build_metadata(
         "ss_gradient_accumulation_steps": options.accumulation,
         "ss_gradient_checkpointing": options.checkpointing,
         "ss_learning_rate": rate,
-        "ss_unet_lr": rate,
+        "ss_unet_lr": "None" if settings.kind == "embedding" else rate,
         "ss_text_encoder_lr": text_rate,
         "ss_lr_scheduler": settings.schedule,
         "ss_lr_warmup_steps": settings.build_schedule().warm_up,

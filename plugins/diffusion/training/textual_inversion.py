@@ -15,6 +15,7 @@ from ..checkpoints.textual_inversion_file import PAIR, SINGLE, Source
 from ..models import placeholder_tokens
 from . import base_model
 from .base_model import BaseModel
+from .caption_options import compile_words
 from .small_model import Components
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def check_choices(word: str, prompts: Sequence[str], *, has_regularisation: bool
     if has_regularisation:
         yield api.Notice("Regularisation images have no effect on a textual inversion, and are not used.", "warning")
     prompts = [prompt for prompt in prompts if prompt.strip()]
-    if prompts and not any(_build_pattern(word).search(prompt) for prompt in prompts):
+    if prompts and not any(compile_words(word).search(prompt) for prompt in prompts):
         yield api.Notice(f"No preview prompt contains {word}, so the previews will not change.", "warning")
 
 
@@ -134,17 +135,13 @@ class WordTokenizer:
     """A tokenizer that reads the trigger word as the placeholder tokens of its vectors."""
 
     def __init__(self, tokenizer: CLIPTokenizer, word: str, tokens: Sequence[str]) -> None:
-        self._word = _build_pattern(word)
+        self._word = compile_words(word)
         self._tokens = " ".join(tokens)
         self._tokenizer, self.first_id = placeholder_tokens.extend_tokenizer(tokenizer, tokens)
         self.model_max_length = tokenizer.model_max_length
 
     def __call__(self, texts: Sequence[str], **options: Any) -> BatchEncoding:
         return self._tokenizer([self._word.sub(f" {self._tokens} ", text) for text in texts], **options)
-
-
-def _build_pattern(word: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
 
 
 def _list_encoders(components: Components) -> Iterator[tuple[str, CLIPTokenizer, Any]]:

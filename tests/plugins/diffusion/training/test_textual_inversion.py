@@ -1,5 +1,7 @@
 """Trainings of textual inversions: only the vectors change, files are read by diffusers, wrong words are refused."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,6 +261,22 @@ def test_what_has_no_effect_is_told(photos: Path, tmp_path: Path, sd: Path) -> N
     assert f"No preview prompt contains {WORD}, so the previews will not change." in told
 
 
+def test_pooled_text_is_taken_at_the_end_also_with_a_wrong_eos_token(
+    tmp_path: Path, tiny_model: Callable[[str], Path]
+) -> None:
+    model = Path(shutil.copytree(tiny_model("stable-diffusion-xl"), tmp_path / "xl"))
+
+    def encode() -> torch.Tensor:
+        pooled = prepare(model).conditioning([f"a {WORD} fox"], [None], "cpu")["added_cond_kwargs"]["text_embeds"]
+        assert isinstance(pooled, torch.Tensor)
+        return pooled
+
+    expected = encode()
+    config = model / "text_encoder_2/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "eos_token_id": 2}), "utf-8")
+    assert torch.equal(encode(), expected)
+
+
 def test_images_without_captions_are_told_with_templates() -> None:
     options = CaptionOptions("wtrclr", 0.5, templates=textual_inversion.choose_templates("style"))
     rng = np.random.default_rng(0)
@@ -280,6 +298,8 @@ def test_metadata_and_card_name_the_word(photos: Path, tmp_path: Path, sd: Path)
         "modelspec.title": "Washes",
         "ss_sd_model_name": sd.name,
         "ss_steps": "4",
+        "ss_learning_rate": "0.01",
+        "ss_unet_lr": "None",
     }
     assert {name: metadata.get(name) for name in expected} == expected
     assert not [name for name in metadata if name.startswith("ss_network")]
