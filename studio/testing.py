@@ -111,6 +111,11 @@ class FakeContext:
 
         return model_packages.find_package(paths.Home.default(), name)
 
+    @property
+    def consents(self) -> api.Consents:
+        """The list of consents of the home that `STUDIO_HOME` names."""
+        return api.Consents(paths.Home.default())
+
     def available_models(self, kind: str) -> dict[str, Path]:
         from studio.library.models import model_kind
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from studio.cli import main
 from studio.core import paths
+from studio.core.digests import sha256
 from studio.core.paths import Home
 from studio.core.recipe import ModelRef, PluginRef, Recipe
 from studio.library.storage import sidecar, writer
@@ -707,6 +709,46 @@ def test_model_packages_are_listed_and_checked(studio: Command, shared: Home, tm
     assert studio("models", "verify", "--json").events == []
     assert studio("models", "verify", "face-detection").status == 1
     assert studio("models", "remove", "face-detection").out == "Face detection is not on this computer.\n"
+
+
+def draw_square(path: Path, colour: str) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8), colour).save(path)
+    return path
+
+
+def test_consents_are_added_listed_and_revoked(studio: Command, shared: Home, tmp_path: Path) -> None:
+    image = draw_square(tmp_path / "ada.png", "#aa0000")
+    add = ("consents", "add", str(image), "--who", "Ada", "--ground", "given", "--until")
+    (entry,) = studio(*add, "2999-01-31", "--json").find_events("added")
+    assert (entry["who"], entry["name"], entry["image"]) == ("Ada", "ada.png", sha256(image))
+    assert "Ada  given   until 2999-01-31  ada.png" in studio("consents").out
+    assert studio(*add, "soon").status == 2
+    assert studio("consents", "add", str(tmp_path / "no.png"), "--who", "Ada", "--ground", "self").status == 2
+    assert (
+        "The consent of Ada is revoked. Creations made with it, tagged consent-revoked: 0."
+        in studio("consents", "revoke", entry["id"]).out
+    )
+    assert studio("consents", "revoke", "nothing").status == 2
+    (listed,) = [one for one in studio("consents", "list", "--json").events if one["id"] == entry["id"]]
+    assert listed["valid"] is False
+
+
+def test_creations_of_a_revoked_consent_are_tagged(studio: Command, shared: Home, tmp_path: Path) -> None:
+    image = draw_square(tmp_path / "bea.png", "#00aa00")
+    (entry,) = studio("consents", "add", str(image), "--who", "Bea", "--ground", "self", "--json").find_events("added")
+    recipe = Recipe(
+        tool="face.swap",
+        plugin=PluginRef("face_swap"),
+        inputs={"source": f"sha256:{entry['image']}"},
+        parents=[entry["image"]],
+        notes={"consents": [{"id": entry["id"]}]},
+    )
+    path = writer.save_image(shared, np.zeros((8, 8, 3), np.uint8), recipe)
+    assert "consent-revoked: 1." in studio("consents", "revoke", entry["id"]).out
+    (found,) = studio("history", "tag:consent-revoked", "--json").events
+    assert found["path"] == str(path)
 
 
 def test_run_takes_the_name_of_a_model(studio: Command, shared: Home, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from studio.api import (
     tiny_autoencoders,
     training,
 )
+from studio.api.consents import Consent, Consents, Ground
 from studio.api.context import Context, ContextProxy, Models, SavesState, pause_if_requested
 from studio.api.estimate import Estimate, EstimateContext
 from studio.api.events import (
@@ -68,6 +69,8 @@ __all__ = [
     "Cancelled",
     "Caption",
     "Colour",
+    "Consent",
+    "Consents",
     "Context",
     "ContextProxy",
     "Count",
@@ -77,6 +80,7 @@ __all__ = [
     "FileInput",
     "FolderInput",
     "Frame",
+    "Ground",
     "Image",
     "ImageInput",
     "MaskInput",

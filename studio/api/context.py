@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from studio.api.consents import Consents
 from studio.api.events import Event
 from studio.core.errors import Paused
 
@@ -115,6 +116,10 @@ class Context(Protocol):
         the package, if it is not on this computer.
         """
 
+    @property
+    def consents(self) -> Consents:
+        """The artist's list of consents to the use of faces."""
+
     def available_models(self, kind: str) -> Mapping[str, Path]:
         """Return the models of a kind on this machine: paths by `ModelChoice` value.
 
@@ -205,6 +210,10 @@ class ContextProxy:
 
     def package(self, name: str) -> Path:
         return self._ctx.package(name)
+
+    @property
+    def consents(self) -> Consents:
+        return self._ctx.consents
 
     def available_models(self, kind: str) -> Mapping[str, Path]:
         return self._ctx.available_models(kind)

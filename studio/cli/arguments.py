@@ -26,6 +26,7 @@ COMMANDS = (
     "history",
     "models",
     "trainings",
+    "consents",
     "plugins",
     "doctor",
     "repair",
@@ -36,6 +37,7 @@ _ACTIONS = {
     "plugins": ("new", "install"),
     "models": ("list", "get", "remove", "verify", "rename"),
     "trainings": ("show", "change", "finish"),
+    "consents": ("list", "add", "revoke"),
 }
 
 
@@ -161,6 +163,8 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_models(command, shared)
     _add_trainings(command, shared)
 
+    _add_consents(command, shared)
+
     plugins = command("plugins", "queries", "list plugins, create (`plugins new`) and install them (`plugins install`)")
     actions = plugins.add_subparsers(metavar="new NAME | install PACKAGE…", parser_class=_Parser)
     new = actions.add_parser(
@@ -212,6 +216,30 @@ def _add_models(command: Callable[..., argparse.ArgumentParser], shared: _Parser
     rename = action("rename", "give a trained model another name", "models")
     rename.add_argument("name", metavar="NAME", help="the name or the id of a trained model")
     rename.add_argument("new_name", metavar="NEW_NAME")
+
+
+def _add_consents(command: Callable[..., argparse.ArgumentParser], shared: _Parser) -> None:
+    consents = command("consents", "consents", "list consents to the use of faces, `add` and `revoke` them")
+    actions = consents.add_subparsers(metavar="list | add FILE | revoke ID", parser_class=_Parser)
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        part = actions.add_parser(name, help=summary, description=summary, parents=[shared], allow_abbrev=False)
+        part.set_defaults(command=_import_on_call("studio.cli.consents", name if name != "list" else "consents"))
+        return part
+
+    action("list", "list the consents, as without a command")
+    add = action("add", "note that a face in an image may be used")
+    add.add_argument("file", metavar="FILE", help="the image")
+    add.add_argument("--who", required=True, metavar="NAME", help="the person")
+    add.add_argument(
+        "--ground",
+        required=True,
+        choices=("self", "given", "historical", "invented"),
+        help="it is you, the person agreed, a historical portrait, or an invented person",
+    )
+    add.add_argument("--until", default="", metavar="DAY", help="last day, as YYYY-MM-DD (default: without end)")
+    revoke = action("revoke", "revoke a consent, and tag the creations that were made with it")
+    revoke.add_argument("id", metavar="ID", help="id of the consent")
 
 
 def _add_trainings(command: Callable[..., argparse.ArgumentParser], shared: _Parser) -> None:

@@ -100,6 +100,11 @@ class Home:
         return self.root / "models"
 
     @property
+    def consents(self) -> Path:
+        """The list of consents to the use of faces."""
+        return self.root / "consents.json"
+
+    @property
     def settings(self) -> Path:
         return self.root / "settings.json"
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from html import escape, unescape
 from itertools import islice
 
-MADE_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+MADE_BY_MODEL = f"{SOURCE_TYPES}trainedAlgorithmicMedia"
 MAX_BYTES = 16 * 2**20
 NAMESPACE = "urn:studio-local:1"
 
@@ -37,11 +38,11 @@ _MAX_ELEMENTS = 2000
 _NOT_XML = {code: f"\\u{code:04x}" for code in (0xFFFE, 0xFFFF)}
 
 
-def build_packet(recipe_json: str = "") -> bytes:
-    """Build a packet with the label that a model made this, and with the recipe unless it is empty."""
+def build_packet(recipe_json: str = "", label: str = MADE_BY_MODEL) -> bytes:
+    """Build a packet with the label of the source, and with the recipe unless it is empty."""
     text = escape(recipe_json.translate(_NOT_XML), quote=False).encode("utf-8", "replace").decode()
     inside = f"\n<studio:recipe>{text}</studio:recipe>" if text else ""
-    return _PACKET.format(namespace=NAMESPACE, label=MADE_BY_MODEL, recipe=inside).encode()
+    return _PACKET.format(namespace=NAMESPACE, label=label, recipe=inside).encode()
 
 
 def read_recipe_json(content: bytes) -> str:

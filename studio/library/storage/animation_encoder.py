@@ -20,7 +20,7 @@ from studio.core.animations import Frame
 from studio.core.errors import BadInput, StudioError
 from studio.core.recipe import Recipe
 from studio.library.foreign import a1111
-from studio.library.formats import apng, gif, pixels, png, raw_matroska, webp, xmp
+from studio.library.formats import apng, gif, pixels, png, raw_matroska, webp
 from studio.library.formats.frame_times import TimeRounder
 from studio.library.storage import recipe_embedding
 
@@ -156,7 +156,7 @@ def _encode_gif(path: Path, first: _Checked, frames: Iterator[_Checked], recipe:
             writer.add(frame.picture, frame.seconds)
         writer.finish()
     if recipe:
-        gif.insert_metadata(path, comment=a1111.format_recipe(recipe, size), xmp=xmp.build_packet(recipe.to_json()))
+        gif.insert_metadata(path, comment=a1111.format_recipe(recipe, size), xmp=recipe_embedding.build_xmp(recipe))
     return True
 
 

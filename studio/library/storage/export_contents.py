@@ -17,7 +17,7 @@ from studio.core.training_record import MODEL_FOLDER
 from studio.core.untrusted_files import read_file, read_or_else
 from studio.library.creation import MODEL_FILE, Creation, CreationKind
 from studio.library.foreign import a1111
-from studio.library.formats import detection, gif, markdown, metadata_stripping, pillow_guard, xmp
+from studio.library.formats import detection, gif, markdown, metadata_stripping, pillow_guard
 from studio.library.storage import animation_encoder, model_folder, recipe_embedding
 
 
@@ -77,7 +77,7 @@ def rewrite(creation: Creation, source: Path, target: Path, recipe: Recipe | Non
         case "gif":
             target.write_bytes(data)
             comment = a1111.format_recipe(recipe, size)
-            gif.insert_metadata(target, comment=comment, xmp=xmp.build_packet(recipe.to_json()))
+            gif.insert_metadata(target, comment=comment, xmp=recipe_embedding.build_xmp(recipe))
             return True
         case "jpeg":
             target.write_bytes(metadata_stripping.insert_in_jpeg(data, exif, metadata.xmp))

@@ -16,6 +16,17 @@ from studio.library.storage import sidecar
 
 KEY = "studio_recipe"
 MAX_RECIPE = 8 * 2**20
+SOURCE_TYPE_NOTE = "digital_source_type"
+SOURCE_TYPES = (
+    "trainedAlgorithmicMedia",
+    "compositeWithTrainedAlgorithmicMedia",
+    "composite",
+    "compositeCapture",
+    "compositeSynthetic",
+    "algorithmicallyEnhanced",
+    "algorithmicMedia",
+)
+"""Names of IPTC digital source types that a tool may choose."""
 _MAX_SEGMENT = 65_533
 """Maximum bytes in a JPEG segment after its length field."""
 
@@ -29,12 +40,23 @@ class EmbeddedMetadata:
     whole: bool
 
 
+def choose_source_label(recipe: Recipe) -> str:
+    """Return the IPTC digital source type of a result, which its tool may set in the note `digital_source_type`."""
+    name = recipe.notes.get(SOURCE_TYPE_NOTE)
+    return f"{xmp.SOURCE_TYPES}{name}" if name in SOURCE_TYPES else xmp.MADE_BY_MODEL
+
+
+def build_xmp(recipe: Recipe) -> bytes:
+    """Build the XMP packet of a result, with its recipe."""
+    return xmp.build_packet(recipe.to_json(), choose_source_label(recipe))
+
+
 def build_png_chunks(recipe: Recipe, size: tuple[int, int]) -> list[tuple[bytes, bytes]]:
     """Build the text chunks of a PNG: recipe, parameters and XMP."""
     return [
         png.build_itxt_chunk(KEY, recipe.to_json()),
         png.build_text_chunk("parameters", a1111.format_recipe(recipe, size)),
-        png.build_itxt_chunk(png.XMP_KEY, xmp.build_packet().decode()),
+        png.build_itxt_chunk(png.XMP_KEY, xmp.build_packet(label=choose_source_label(recipe)).decode()),
     ]
 
 
@@ -42,11 +64,9 @@ def build_metadata(recipe: Recipe, size: tuple[int, int], *, jpeg: bool = False)
     """Build EXIF with the parameters and XMP with label and recipe, each at most 64 KB for a JPEG."""
     max_bytes = _MAX_SEGMENT if jpeg else MAX_RECIPE
     comment = exif.build_exif(a1111.format_recipe(recipe, size))
-    packet = xmp.build_packet(recipe.to_json())
+    packet, label_only = build_xmp(recipe), xmp.build_packet(label=choose_source_label(recipe))
     whole = len(packet) + len(b"http://ns.adobe.com/xap/1.0/\0") <= max_bytes
-    return EmbeddedMetadata(
-        comment if len(comment) <= max_bytes else b"", packet if whole else xmp.build_packet(), whole
-    )
+    return EmbeddedMetadata(comment if len(comment) <= max_bytes else b"", packet if whole else label_only, whole)
 
 
 def read_recipe(path: Path) -> Recipe | None:

@@ -164,6 +164,10 @@ class JobContext:
         self._model_refs.setdefault(f"package:{name}", reference)
         return folder
 
+    @property
+    def consents(self) -> api.Consents:
+        return api.Consents(self._home)
+
     def available_models(self, kind: str) -> dict[str, Path]:
         known = offers.list_offers(self._home, None, kind)
         return {offer.name: Path(offer.path) for offer in known if offer.connected}

@@ -97,6 +97,16 @@ def test_an_invalid_image_is_refused(home: Home, picture: object) -> None:
         writer.save_image(home, picture, factories.make_recipe())
 
 
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize(
+    ("note", "name"), [("composite", "composite"), ("", "trainedAlgorithmicMedia"), ("<x>", "trainedAlgorithmicMedia")]
+)
+def test_a_tool_chooses_the_digital_source_type(home: Home, format: str, note: str, name: str) -> None:
+    notes = {"digital_source_type": note}
+    path = writer.save_image(home, factories.make_picture(), factories.make_recipe(), format=format, notes=notes)
+    assert f"<Iptc4xmpExt:DigitalSourceType>{xmp.SOURCE_TYPES}{name}<".encode() in path.read_bytes()
+
+
 def test_png_has_metadata_for_other_tools(home: Home) -> None:
     path = writer.save_image(home, factories.make_picture(), factories.make_recipe("a fox", seed=99))
     with Image.open(path) as image:
