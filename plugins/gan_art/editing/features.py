@@ -44,11 +44,16 @@ def change_features(model: GanModel, size: int, change: Callable[[Tensor], Tenso
 
 @contextmanager
 def record_features(model: GanModel, size: int) -> Iterator[list[Tensor]]:
-    """Record the features [n, c, h, w] of the layer of a size inside the context, one entry for each synthesis."""
+    """Record the features [n, c, h, w] of the layer of a size inside the context, one entry for each synthesis.
+
+    What a layer has beyond the edges of the image is left out.
+    """
     recorded: list[Tensor] = []
+    margin: int = getattr(dict(_list_layers(model)).get(size), "margin", 0)
 
     def record(features: Tensor) -> Tensor:
-        recorded.append(features)
+        height, width = features.shape[2:]
+        recorded.append(features[:, :, margin : height - margin, margin : width - margin])
         return features
 
     with change_features(model, size, record):

@@ -163,6 +163,18 @@ class Generator(LatentGenerator):
         images: Tensor = self.generator(styles[:, 0], spread.clamp(0, 1))
         return images
 
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the last layer of each size with its side in px."""
+        layers, side = {}, 4
+        for layer in self.generator.layers:
+            side *= 2 if isinstance(layer, Block) and layer.up else 1
+            layers[side] = layer
+        return sorted(layers.items())
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the first layer reads the style."""
+        return [self.generator.gen_z.weight]
+
 
 def build_biggan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> Generator:  # noqa: ARG001
     """Build the generator with these weights. Raises ValueError for weights of another network."""

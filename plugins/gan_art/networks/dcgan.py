@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .latent_styles import LatentGenerator, Shapes, build_convolution, find_numbers
+from .latent_styles import LatentGenerator, Shapes, build_convolution, find_numbers, list_input_rows
 from .layers import LEAKY_SLOPE, Noise
 
 KERNEL = 4
@@ -63,6 +63,14 @@ class TransposedGenerator(LatentGenerator):
             images = block(images)
         return images
 
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the blocks but the last with their side in px."""
+        return [(KERNEL * 2**number, block) for number, block in enumerate(self.blocks[:-1])]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the first layer reads the style."""
+        return list_input_rows(self.get_parameter("blocks.0.conv.weight"))
+
 
 class UpsampledGenerator(LatentGenerator):
     """The generator that PyTorch-GAN calls DCGAN: a linear layer, and two upsamplings with convolutions."""
@@ -95,6 +103,15 @@ class UpsampledGenerator(LatentGenerator):
         side = self.image_size[0] // 4
         images: Tensor = self.conv_blocks(features.view(-1, self.width, side, side))
         return images
+
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the convolutions before the last with their side in px."""
+        half = self.image_size[0] // 2
+        return [(half, self.conv_blocks[2]), (2 * half, self.conv_blocks[6])]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the first layer reads the style."""
+        return [self.get_parameter("l1.0.weight")]
 
 
 def build_dcgan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> LatentGenerator:  # noqa: ARG001

@@ -12,7 +12,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .latent_styles import AddedNoise, LatentGenerator, NoiseSource, Shapes, build_convolution, run_sequence
+from .latent_styles import (
+    AddedNoise,
+    LatentGenerator,
+    NoiseSource,
+    NoisySequence,
+    Shapes,
+    build_convolution,
+    list_input_rows,
+)
 from .layers import Noise
 
 EXCITED = {64: 4, 128: 8, 256: 16, 512: 32}
@@ -61,7 +69,7 @@ class Generator(LatentGenerator):
         self.normalize, self.tangent = normalize, tangent
         self.init = Init(shapes)
         for size in SIZES[:count]:
-            self.add_module(f"feat_{size}", nn.Sequential(*_build_block(shapes, f"feat_{size}")))
+            self.add_module(f"feat_{size}", NoisySequence(_build_block(shapes, f"feat_{size}")))
             if size in EXCITED:
                 self.add_module(f"se_{size}", Excitation(shapes, f"se_{size}"))
         self.to_big = build_convolution(shapes, "to_big")
@@ -75,12 +83,20 @@ class Generator(LatentGenerator):
         features: dict[int, Tensor] = {4: self.init(latents)}
         result = features[4]
         for size in SIZES[: SIZES.index(self.image_size[0]) + 1]:
-            result = run_sequence([*self.get_submodule(f"feat_{size}").children()], result, source)
+            result = self.get_submodule(f"feat_{size}")(result, source)
             if size in EXCITED:
                 result = self.get_submodule(f"se_{size}")(features[EXCITED[size]], result)
             features[size] = result
         images: Tensor = self.to_big(result)
         return images.tanh() if self.tangent else images
+
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the blocks with their side in px."""
+        return [(size, self.get_submodule(f"feat_{size}")) for size in SIZES if size <= self.image_size[0]]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the first layer reads the style."""
+        return list_input_rows(self.get_parameter("init.init.0.weight"))
 
 
 def build_fastgan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> Generator:  # noqa: ARG001

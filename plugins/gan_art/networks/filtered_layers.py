@@ -111,10 +111,10 @@ class FilteredConv(nn.Module):
     down_filter: Tensor | None
     magnitude_ema: Tensor
 
-    def __init__(self, shape: LayerShape, style: int, clamp: float | None = None) -> None:
-        """Create the layer; its filters are filled in by the state dict."""
+    def __init__(self, shape: LayerShape, style: int, clamp: float | None = None, margin: int = 0) -> None:
+        """Create the layer; its filters are filled in by the state dict. `margin` are pixels beyond each edge."""
         super().__init__()
-        self.shape, self.clamp = shape, clamp
+        self.shape, self.clamp, self.margin = shape, clamp, margin
         self.weight = nn.Parameter(torch.randn(shape.outputs, shape.inputs, shape.kernel, shape.kernel))
         self.bias = nn.Parameter(torch.zeros(shape.outputs))
         self.affine = EqualizedLinear(style, shape.inputs, bias=1.0)

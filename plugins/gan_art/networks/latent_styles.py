@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -107,8 +107,16 @@ def find_numbers(shapes: Shapes, prefix: str) -> list[int]:
     return sorted({int(part) for part in parts if part.isdecimal()})
 
 
-def run_sequence(layers: Sequence[nn.Module], images: Tensor, noise: NoiseSource) -> Tensor:
-    """Run layers one after the other; those that add noise get it."""
-    for layer in layers:
-        images = layer(images, noise) if isinstance(layer, AddedNoise) else layer(images)
-    return images
+class NoisySequence(nn.ModuleList):
+    """Layers one after the other; those that add noise get it."""
+
+    def forward(self, images: Tensor, noise: NoiseSource) -> Tensor:
+        """Map [n, inputs, h, w] to what the last layer gives."""
+        for layer in self:
+            images = layer(images, noise) if isinstance(layer, AddedNoise) else layer(images)
+        return images
+
+
+def list_input_rows(weight: Tensor) -> list[Tensor]:
+    """Return how a transposed convolution [latents, outputs, h, w] of one pixel reads it, as [inputs, latents]."""
+    return [weight.flatten(1).T]

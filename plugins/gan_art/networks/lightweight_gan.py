@@ -18,10 +18,11 @@ from .latent_styles import (
     Blur,
     LatentGenerator,
     NoiseSource,
+    NoisySequence,
     Shapes,
     build_convolution,
     find_numbers,
-    run_sequence,
+    list_input_rows,
 )
 from .layers import Noise
 from .linear_attention import LinearAttention, Normalized
@@ -72,7 +73,7 @@ class Layer(nn.Module):
 
     def __init__(self, shapes: Shapes, prefix: str) -> None:
         super().__init__()
-        self.add_module("0", nn.Sequential(*_build_upsampling(shapes, f"{prefix}.0")))
+        self.add_module("0", NoisySequence(_build_upsampling(shapes, f"{prefix}.0")))
         if f"{prefix}.1.net.0.weight" in shapes:
             self.add_module("1", ContextExcitation(shapes, f"{prefix}.1"))
         if f"{prefix}.2.norm.g" in shapes:
@@ -88,7 +89,8 @@ class Layer(nn.Module):
         """Map [n, inputs, h, w] to [n, outputs, 2 h, 2 w]."""
         if (attention := self._modules.get("2")) is not None:
             images = images + attention(images)
-        return run_sequence([*self.get_submodule("0").children()], images, noise)
+        result: Tensor = self.get_submodule("0")(images, noise)
+        return result
 
 
 class Generator(LatentGenerator):
@@ -119,6 +121,14 @@ class Generator(LatentGenerator):
                 features = features * weights[size]
         images: Tensor = self.out_conv(features)
         return images * 2 - 1
+
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the layers with the side in px of their features."""
+        return [(8 * 2**number, layer) for number, layer in enumerate(self.layers)]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the first layer reads the style."""
+        return list_input_rows(self.get_parameter("initial_conv.0.weight"))
 
 
 def build_lightweight_gan(

@@ -182,6 +182,15 @@ class Generator(nn.Module):
         images: Tensor = self.G(styles, drawn)
         return images * 2 - 1
 
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the last convolution of each block with its side in px."""
+        return [(4 * 2**number, block.get_submodule("conv2")) for number, block in enumerate(self.G.blocks)]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which each block reads its style."""
+        names = ("to_style1.weight", "to_style2.weight")
+        return [torch.cat([block.get_parameter(name) for name in names]) for block in self.G.blocks]
+
 
 def build_lucidrains_stylegan2(
     weights: Mapping[str, Tensor],

@@ -60,6 +60,15 @@ class Generator(LatentGenerator):
         images: Tensor = to_rgb(features)
         return images
 
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the last convolution of each size with its side in px."""
+        groups = [self.groupScale0, *self.scaleLayers]
+        return [(4 * 2**number, [*group.children()][-1]) for number, group in enumerate(groups)]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the first layer reads the style."""
+        return [self.formatLayer.weight]
+
 
 def build_progressive_gan(
     weights: Mapping[str, Tensor],

@@ -166,6 +166,15 @@ class Generator(LatentGenerator):
         images: Tensor = self.Model.AggregationLayer(features)
         return images
 
+    def list_feature_layers(self) -> list[tuple[int, nn.Module]]:
+        """Return the stages with their shorter side in px."""
+        first = min(self.image_size) // 2 ** (len(self.Model.MainLayers) - 1)
+        return [(first * 2**number, stage) for number, stage in enumerate(self.Model.MainLayers)]
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the first stage reads the style."""
+        return [self.get_parameter("Model.MainLayers.0.Layers.0.LinearLayer.weight")]
+
 
 def build_r3gan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> Generator:  # noqa: ARG001
     """Build the generator with these weights. Raises ValueError for weights of another network."""

@@ -20,6 +20,8 @@ from .stylegan2 import MAPPING_RATE, MappingNetwork
 
 MARGIN = 10
 """Pixels beyond each edge of the visible image in all layers but the last two."""
+WITHOUT_MARGIN = 2
+"""Number of the last layers, which have no margin."""
 BANDWIDTH = 2.0
 """Highest frequency of the input, in cycles for the visible image."""
 OUTPUT_SCALE = 0.25
@@ -64,9 +66,13 @@ class Synthesis(nn.Module):
     def forward(self, styles: Tensor) -> Tensor:
         """Return images for styles [n, layers + 1, style size]."""
         features = self.input(styles[:, 0])
-        for number, name in enumerate(self.names, 1):
-            features = self.get_submodule(name)(features, styles[:, number])
+        for number, layer in enumerate(self.list_layers(), 1):
+            features = layer(features, styles[:, number])
         return cast(Tensor, features) * OUTPUT_SCALE
+
+    def list_layers(self) -> list[FilteredConv]:
+        """Return the layers in their order."""
+        return [cast(FilteredConv, self.get_submodule(name)) for name in self.names]
 
 
 class Generator(nn.Module):
@@ -75,7 +81,7 @@ class Generator(nn.Module):
     def __init__(self, mapping: MappingNetwork | ClassMapping, synthesis: Synthesis) -> None:
         super().__init__()
         self.mapping, self.synthesis = mapping, synthesis
-        last = cast(FilteredConv, synthesis.get_submodule(synthesis.names[-1]))
+        last = synthesis.list_layers()[-1]
         self.latent_size = mapping.latents
         self.style_size = last.affine.weight.shape[1]
         self.layer_count = len(synthesis.names) + 1
@@ -97,6 +103,15 @@ class Generator(nn.Module):
         """Return images [n, channels, height, width] in about -1..1."""
         images: Tensor = self.synthesis(styles)
         return images
+
+    def list_feature_layers(self) -> list[tuple[int, FilteredConv]]:
+        """Return the last layer of each size of the visible image, in px."""
+        layers = self.synthesis.list_layers()[:-1]
+        return sorted({layer.shape.size - 2 * layer.margin: layer for layer in layers}.items())
+
+    def list_style_weights(self) -> list[Tensor]:
+        """Return the weights [inputs, style_size] with which the input and each layer read their style."""
+        return [self.synthesis.get_parameter(f"{name}.affine.weight") for name in ("input", *self.synthesis.names)]
 
 
 def build_stylegan3(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> Generator:
@@ -144,7 +159,7 @@ def _build_synthesis(
             down_taps=shapes.get(f"synthesis.{name}.down_filter", ()),
             to_rgb=match is found[-1],
         )  # fmt: skip
-        layers[name] = FilteredConv(shape, style, clamp)
+        layers[name] = FilteredConv(shape, style, clamp, 0 if match in found[-WITHOUT_MARGIN:] else MARGIN)
         input_size = shape.size
     rate = float(options.get("rate", first - 2 * MARGIN))
     bandwidth = float(options.get("bandwidth", BANDWIDTH))

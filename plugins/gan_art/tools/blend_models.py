@@ -58,7 +58,7 @@ def blend_weights(first: GanModel, second: GanModel, swap_at: int, sharpness: fl
     """
     networks: tuple[Any, Any] = (first.generator, second.generator)
     one, other = (network.state_dict() for network in networks)
-    if not all(hasattr(network, "list_feature_layers") for network in networks):
+    if any(model.config.architecture != "stylegan2" for model in (first, second)):
         raise api.BadInput("Only StyleGAN2 models can be blended.", "Choose others.")
     if {name: value.shape for name, value in one.items()} != {name: value.shape for name, value in other.items()}:
         raise api.BadInput(

@@ -167,26 +167,10 @@ def test_stylegan3(protocol: int, kind: str, tmp_path: Path) -> None:
 
 @PROTOCOLS
 def test_r3gan(protocol: int, tmp_path: Path) -> None:
-    weights = make_r3gan_weights()
+    weights = foreign_weights.fill(foreign_weights.list_r3gan())
     gan = open_gan(write_plain(tmp_path / "network.pkl", weights, protocol=protocol))
     assert gan.layout == "R3GAN"
     assert_same_images(gan, build_r3gan(weights, None, {}).eval())
-
-
-def make_r3gan_weights() -> dict[str, Tensor]:
-    prefix, taps = "Model.MainLayers", torch.tensor([1.0, 3, 3, 1])
-    weights = {
-        f"{prefix}.0.Layers.0.Basis": torch.randn(8, 4, 4),
-        f"{prefix}.0.Layers.0.LinearLayer.weight": torch.randn(8, 6) * 0.1,
-        f"{prefix}.1.Layers.0.Resampler.Kernel": torch.outer(taps, taps) / 64,
-        "Model.AggregationLayer.Layer.weight": torch.randn(3, 8, 1, 1) * 0.2,
-    }
-    for layer in (f"{prefix}.0.Layers.1", f"{prefix}.1.Layers.1", f"{prefix}.1.Layers.2"):
-        for number, shape in ((1, (16, 8, 1, 1)), (2, (16, 4, 3, 3)), (3, (8, 16, 1, 1))):
-            weights[f"{layer}.LinearLayer{number}.Layer.weight"] = torch.randn(shape) * 0.2
-        for number in (1, 2):
-            weights[f"{layer}.NonLinearity{number}.Bias"] = torch.randn(16)
-    return weights
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -293,15 +277,13 @@ def test_programs_of_lucidrains(tmp_path: Path) -> None:
 
 
 def test_progressive_gan_and_biggan(tmp_path: Path) -> None:
-    shapes = {"formatLayer": (64, 5), "groupScale0.0": (4, 4, 3, 3), "scaleLayers.0.0": (6, 4, 3, 3)}
-    shapes |= {"scaleLayers.0.1": (6, 6, 3, 3), "toRGBLayers.0": (3, 4, 1, 1), "toRGBLayers.1": (3, 6, 1, 1)}
-    weights = {f"{name}.module.weight": torch.randn(shape) for name, shape in shapes.items()}
-    weights |= {f"{name}.module.bias": torch.randn(shape[0]) for name, shape in shapes.items()}
+    plain = foreign_weights.fill(foreign_weights.list_progressive_gan())
+    smaller = {"toRGBLayers.0.weight": torch.ones(3, 4, 1, 1), "toRGBLayers.0.bias": torch.ones(3)}
+    weights = {".module.".join(key.rsplit(".", 1)): value for key, value in (plain | smaller).items()}
     averages = {f"module.{key}": value for key, value in weights.items()}
     config = argparse.Namespace(depth=2)
     torch.save({"avgG": averages, "netG": {}, "netD": {}, "config": config}, tmp_path / "celebaHQ.pth")
     gan = open_gan(tmp_path / "celebaHQ.pth")
-    plain = {key.replace(".module", ""): value for key, value in weights.items() if "RGBLayers.0" not in key}
     assert_same_images(gan, registry_network("progressive_gan", plain))
 
     weights = foreign_weights.fill(foreign_weights.list_biggan())
@@ -365,7 +347,8 @@ def test_a_hostile_snapshot_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [write_persistent, write_plain])
 def test_a_damaged_snapshot_is_bad_input_and_nothing_else(write: Any, tmp_path: Path) -> None:
-    weights = make_r3gan_weights() if write is write_plain else make_stylegan2(widths=(2, 2)).state_dict()
+    plain = foreign_weights.fill(foreign_weights.list_r3gan())
+    weights = plain if write is write_plain else make_stylegan2(widths=(2, 2)).state_dict()
     content = write(tmp_path / "good.pkl", weights).read_bytes()
     chance, damaged = random.Random(3), tmp_path / "damaged.pkl"
     for _ in range(25):
