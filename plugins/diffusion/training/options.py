@@ -67,8 +67,8 @@ class CaptionParams(api.Params):
     """Options that change the captions."""
 
     trigger: str = api.param("", title="Trigger word")
-    """A word that calls what a LoRA or a textual inversion has learned, such as `ohwx`. It is put in front of captions
-    without it. A textual inversion needs one, which the model does not know."""
+    """Words that call what a LoRA has learned, such as `ohwx fox`. They are put in front of captions without them. A
+    textual inversion needs one word that is no token of the model, such as `wtrclr`."""
     caption_dropout: api.Unit = api.param(0.1, title="Caption dropout", advanced=True, group=CAPTIONS_GROUP)
     """Fraction of images that are shown without their caption; for a textual inversion, with its word alone. Usual are
     5 % to 15 %."""

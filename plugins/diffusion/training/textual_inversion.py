@@ -153,9 +153,7 @@ def _list_encoders(components: Components) -> Iterator[tuple[str, CLIPTokenizer,
 
 def _require_new_word(tokenizer: CLIPTokenizer, word: str, title: str) -> None:
     if len(tokenizer.tokenize(word)) == 1:
-        raise api.BadInput(
-            f"{word} is a word that {title} already knows.", f"Choose another trigger word, such as my-{word}."
-        )
+        raise api.BadInput(f"{word} is already a token of {title}.", f"Choose another trigger word, such as my-{word}.")
 
 
 def _build_vectors(

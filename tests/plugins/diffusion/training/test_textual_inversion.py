@@ -211,7 +211,7 @@ def test_training_goes_on_from_an_inversion(photos: Path, tmp_path: Path, sd: Pa
         ({"trigger": "my fox"}, "A textual inversion has one trigger word, and “my fox” is several."),
         ({"trigger": "fox/../.."}, r"fox/../.. cannot be the trigger word of a textual inversion."),
         ({"trigger": "x" * 50}, "cannot be the trigger word"),
-        ({"trigger": "x"}, "x is a word that .* already knows."),
+        ({"trigger": "x"}, "x is already a token of "),
         ({"init_word": "fox"}, "fox is not in the vocabulary of .*, so a textual inversion cannot begin with it."),
         ({"init_word": "a b c d"}, "4 initial words need 4 vectors, and there are 3."),
     ],
