@@ -62,16 +62,18 @@ class Mix(api.Tool):
 
 
 def _choose_amounts(model: GanModel, params: Mix.Params) -> list[float]:
-    """Return how much of the others is in each layer. Raises BadInput for layers that do not exist."""
+    """Return how much of the others is in each layer; in a single one, the mean of the three sliders.
+
+    Raises BadInput for layers that do not exist.
+    """
     count = model.generator.layer_count
     if params.layers.strip():
         chosen = layers.parse_layers(params.layers, count)
         return [float(number in chosen) for number in range(count)]
-    amounts = [0.0] * count
-    for amount, numbers in zip((params.coarse, params.middle, params.fine), layers.split_layers(count), strict=True):
-        for number in numbers:
-            amounts[number] = amount
-    return amounts
+    sliders = params.coarse, params.middle, params.fine
+    if count == 1:
+        return [sum(sliders) / len(sliders)]
+    return [amount for amount, numbers in zip(sliders, layers.split_layers(count), strict=True) for _ in numbers]
 
 
 def _check_weights(weights: list[float], count: int) -> list[float]:

@@ -13,8 +13,11 @@ from plugins.gan_art.models.gan_model import load_gan
 from plugins.gan_art.sampling import crossing, latents
 from plugins.gan_art.tools.breed import Breed
 from plugins.gan_art.tools.dream import Dream
+from plugins.gan_art.tools.import_gan import ImportGan
 from plugins.gan_art.tools.mix import Mix
+from plugins.gan_art.tools.walk import Walk
 from studio import api, testing
+from tests.plugins.gan_art.fixtures.original_networks import Dcgan, randomise
 from tests.plugins.gan_art.fixtures.tiny_gan import make_context, save_creation, save_tiny_gan
 
 
@@ -136,3 +139,16 @@ def test_a_single_parent_is_refused(tmp_path: Path, parents: list[Path]) -> None
         run(tmp_path, Breed, images=parents[:1])
     with pytest.raises(api.BadInput, match="There are no parents"):
         run(tmp_path, Breed)
+
+
+def test_a_generator_with_a_single_style_is_sampled_mixed_bred_and_walked(tmp_path: Path) -> None:
+    torch.save(randomise(Dcgan()).state_dict(), tmp_path / "netG_epoch_24.pth")
+    (model,) = testing.results(testing.run(ImportGan, file=tmp_path / "netG_epoch_24.pth"))
+    assert isinstance(model, api.Trained)
+    for tool, values in (
+        (Dream, {"map_x": 0.5}),
+        (Mix, {"seeds": [1, 2], "coarse": 0.5}),
+        (Breed, {"seeds": [1, 2], "rows": 1, "columns": 2}),
+        (Walk, {"stops": 2, "fps": 2, "seconds": 1}),
+    ):
+        assert run(tmp_path, tool, model=str(model.folder), **values)
