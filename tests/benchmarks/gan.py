@@ -1,4 +1,4 @@
-"""Images and training steps of the GAN plugin, compared with the bare networks in the same run."""
+"""Images and training steps of the GAN plugin compared with the bare networks, and the live map of *Dream*."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from plugins.gan_art.models.gan_model import GanConfig, GanModel
+from plugins.gan_art.models.gan_model import GanConfig, GanModel, save_gan
 from plugins.gan_art.networks.stylegan2 import Generator
 from plugins.gan_art.training import setup
 from plugins.gan_art.training.augmentation import augment
@@ -23,12 +23,15 @@ from plugins.gan_art.training.trainer import BETAS, PENALTY_INTERVAL, GanTrainin
 from studio import api, testing
 from studio.api.training import autocast, step_generator
 from tests.benchmarks.figure import MIN_SAMPLES, Figure
+from tests.benchmarks.window_fixture import open_bench_window, run_event_loop, wait_until
 
 SIDE, IMAGES, BATCH = 32, 64, 4
 STEPS = PENALTY_INTERVAL
 """Steps of a sample, one of which has a gradient penalty."""
 DRAWN = 16
 """Images of a sample."""
+MOVES, MOVE_SECONDS = 100, 0.03
+"""Moves of the mouse, and the time between two."""
 HYPER = Hyperparameters(1_000_000, BATCH, augmentation="fixed", seed=1)
 
 
@@ -45,6 +48,32 @@ def run() -> Iterator[Figure]:
     yield _compare("images of the plugin over the bare network", draw_bare, lambda: model.synthesize(styles), DRAWN)
     with tempfile.TemporaryDirectory() as folder:
         yield _compare("training steps over a bare loop", _prepare_bare(), _prepare_kit(Path(folder)), STEPS)
+        save_gan(Path(folder) / "model", generator.state_dict(), GanConfig())
+        yield Figure(
+            title="mouse on the map of Dream to painted, 64 px",
+            samples=tuple(_measure_live_map(Path(folder) / "model")),
+            bound=100,
+            statistic="median",
+            baseline=1000 * min(_measure(lambda: model.synthesize(styles[:1])) for _ in range(MIN_SAMPLES)),
+            baseline_title="one image of the bare network",
+        )
+
+
+def _measure_live_map(folder: Path) -> list[float]:
+    """Return the milliseconds from a move on the map to its image, while the hand moves all the time."""
+    latencies: list[float] = []
+    with open_bench_window() as window:
+        workspace, drafts = window.session.workspace, window.session.drafts
+        workspace.choose("gan.dream")
+        workspace.replace_values({"model": str(folder)})
+        drafts.latency_changed.connect(lambda: latencies.append(1000 * (drafts.last_latency or 0)))
+        workspace.set_value("map_x", 0.5)
+        wait_until(lambda: len(latencies) > 0)  # the model is loaded
+        for step in range(MOVES):
+            workspace.set_value("map_x", step / MOVES)
+            run_event_loop(MOVE_SECONDS)
+        wait_until(lambda: len(latencies) > MIN_SAMPLES)
+    return latencies[2:]
 
 
 def _compare(title: str, bare: Callable[[], object], hosted: Callable[[], object], parts: int) -> Figure:

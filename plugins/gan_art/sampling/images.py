@@ -72,8 +72,9 @@ def render_sheet(
     sheet = arrange_sheet(tiles, params.columns, len(chosen))
     yield api.Image(sheet, name="sheet" if has_singles else "", notes={latents.SEEDS_NOTE: rows})
     if has_singles:
-        for number, (tile, latent) in enumerate(zip(tiles, chosen, strict=True), 1):
-            yield api.Image(tile, name=f"image-{number:03d}", notes=latents.build_note(model, latent))
+        for number, (tile, latent, seed) in enumerate(zip(tiles, chosen, seeds, strict=True), 1):
+            notes = latents.build_note(model, latent) | {latents.SEED_NOTE: seed}
+            yield api.Image(tile, name=f"image-{number:03d}", notes=notes)
 
 
 def render_draft(model: GanModel, latent: Latent, noise: NoiseChoice, seed: int) -> Iterator[api.Event]:

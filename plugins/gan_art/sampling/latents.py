@@ -21,6 +21,8 @@ NOTE = "latent"
 """Key of a recipe's notes with the styles of an image."""
 SEEDS_NOTE = "seeds"
 """Key of a recipe's notes with the seeds of the tiles of a sheet."""
+SEED_NOTE = "seed"
+"""Key of a recipe's notes with the seed that makes an image of a sheet by itself."""
 SEEDS = 2**32
 NO_CLASS = -1
 """Number of the class of an image that has none."""

@@ -9,6 +9,7 @@ from studio import api
 from ..models.gan_model import GanModel, load_gan
 from ..sampling import crossing, images, latents
 from ..sampling.crossing import Crossover
+from ..sampling.estimates import estimate_images
 from ..sampling.latents import Latent
 from ..sampling.params import SheetParams, read_parents
 
@@ -37,6 +38,9 @@ class Breed(api.Tool):
         """Columns of the sheet."""
         singles: bool = api.param(True, title="Save each image")
         """Saves each child by itself as well, so that it can be a parent."""
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
+        return estimate_images(ctx, params.model, params.tiles, "image")
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, params.tiles, "Loading the model")

@@ -8,6 +8,7 @@ from studio import api
 
 from ..models.gan_model import load_gan
 from ..sampling import images, latents
+from ..sampling.estimates import estimate_images
 from ..sampling.params import SheetParams
 
 
@@ -25,6 +26,9 @@ class Dream(api.Tool):
         """Moves from the seed's image to others, on a map whose middle is that image."""
         map_y: float = api.param(0.0, ge=-1.0, le=1.0, step=0.01, title="Map, up")
         """The second direction of the map."""
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
+        return estimate_images(ctx, params.model, params.tiles, "image")
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, params.tiles, "Loading the model")

@@ -10,6 +10,7 @@ from studio import api
 
 from ..models.gan_model import GanModel, load_gan
 from ..sampling import images, latents, layers, paths, rhythm
+from ..sampling.estimates import estimate_images
 from ..sampling.latents import Latent
 from ..sampling.params import SamplingParams, read_parents
 from ..sampling.paths import PathKind
@@ -67,6 +68,15 @@ class Walk(api.Tool):
         enlarge: Literal[1, 2, 4] = api.param(1, labels=("1×", "2×", "4×"), advanced=True)
         """Enlarges the frames (Lanczos). The network's own size is 1×."""
 
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
+        """Estimate the frames; with a sound they are not known before it is read."""
+        if params.sound is not None:
+            return None
+        chosen = len(params.images) + len(params.seeds)
+        stops = chosen if chosen >= 2 else params.stops
+        segments = paths.count_segments(stops, closed=params.loop)
+        return estimate_images(ctx, params.model, _count_frames(params, segments), "frame")
+
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Loading the model")
         model = load_gan(ctx, params.model)
@@ -109,6 +119,10 @@ def _plan_route(ctx: api.Context, model: GanModel, params: Walk.Params) -> _Rout
     return _Route(torch.stack([stop.styles for stop in stops]), [], is_latents=False)
 
 
+def _count_frames(params: Walk.Params, segments: int) -> int:
+    return max(2, round(segments * params.seconds * params.fps))
+
+
 def _choose_positions(params: Walk.Params, stops: int, heard: Rhythm | None) -> tuple[NDArray[np.float64], bool]:
     """Return the position of each frame on the path, and whether the path is closed.
 
@@ -119,8 +133,7 @@ def _choose_positions(params: Walk.Params, stops: int, heard: Rhythm | None) -> 
     closed = params.loop
     segments = paths.count_segments(stops, closed=closed)
     if heard is None:
-        count = max(2, round(segments * params.seconds * params.fps))
-        return np.linspace(0, segments, count, endpoint=not closed), closed
+        return np.linspace(0, segments, _count_frames(params, segments), endpoint=not closed), closed
     if params.beats == "cut" and heard.beats:
         return heard.choose_cuts(CUT_DRIFT), True
     if closed:

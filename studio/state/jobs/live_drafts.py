@@ -79,6 +79,11 @@ class LiveDrafts(QObject):
         """Seconds from a change of a value to its image on the screen: the median of the latest; None if unknown."""
         return median(self._latencies) if self._latencies else None
 
+    @property
+    def last_latency(self) -> float | None:
+        """The latency of the latest draft in seconds; None if unknown."""
+        return self._latencies[-1] if self._latencies else None
+
     def take_seed(self, tool: str) -> int | None:
         """Return the seed of a draft of this tool that was shown since the last call; None if there was none."""
         shown, self._shown_seed = self._shown_seed, None

@@ -135,3 +135,10 @@ def test_creations_have_no_latents_to_walk_through(tmp_path: Path) -> None:
     creation, _ = save_dream(tmp_path, 1)
     with pytest.raises(api.BadInput, match="needs their styles"):
         walk(tmp_path, images=[creation], space="z")
+
+
+def test_the_estimate_counts_the_frames(tmp_path: Path) -> None:
+    expected = testing.estimate(Walk, make_context(tmp_path), model="tiny", stops=3, fps=8, seconds=1)
+    assert expected is not None
+    assert expected.work == len(walk(tmp_path, stops=3).frames)
+    assert testing.estimate(Walk, make_context(tmp_path), model="no-model") is None
