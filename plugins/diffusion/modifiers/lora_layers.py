@@ -46,6 +46,11 @@ class LoraFile:
     """Texts of the header."""
 
     @property
+    def embeddings(self) -> dict[str, Tensor]:
+        """Tensors of the textual inversions in the file."""
+        return {name: value for name, value in self.tensors.items() if name.startswith(lora_names.BUNDLED_EMBEDDING)}
+
+    @property
     def description(self) -> str:
         """Kind and family with an article: ``a LoHa for Stable Diffusion XL``."""
         return lora_names.describe({name: tuple(value.shape) for name, value in self.tensors.items()})

@@ -40,7 +40,7 @@ class CombineLoras(api.Tool):
         loras = lora.collect_loras(ctx, "", params.loras, params.lora_weights)
         if not any(one.weight for one in loras):
             raise api.BadInput("All LoRAs have a weight of 0.", "Give one of them another weight.")
-        files = lora_files.read_files([one.path for one in loras])
+        files = lora_files.read_files(ctx, [one.path for one in loras])
         truncation = build_truncation(params.rank, params.kept) if params.method == "svd" else None
         weights = [one.weight for one in loras]
         combination = Combination(files, weights, truncation, params.precision, find_device(ctx))

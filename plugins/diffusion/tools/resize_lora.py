@@ -32,7 +32,7 @@ class ResizeLora(api.Tool):
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, 0, "Reading the LoRA")
-        (file,) = lora_files.read_files([lora.find_file(ctx, params.lora)])
+        (file,) = lora_files.read_files(ctx, [lora.find_file(ctx, params.lora)])
         resizing = Resizing(file, build_truncation(params.rank, params.kept), params.precision, find_device(ctx))
         yield from resizing.run()
         report = resizing.report

@@ -48,7 +48,8 @@ class Combination:
                 self._entries.setdefault(normalise_module(layer.module), []).append((file, layer, weight))
         self._check_families()
         self._naming, self._is_renamed = self._choose_naming()
-        self.output = LoraOutput(self._naming, precision)
+        embeddings = {name: value for file in reversed(files) for name, value in file.embeddings.items()}
+        self.output = LoraOutput(self._naming, precision, embeddings=embeddings)
         self.report = ErrorReport()
 
     def run(self) -> Iterator[api.Event]:

@@ -93,6 +93,10 @@ def _find_changes(ctx: api.Context, model: ModelWeights, chosen: Lora) -> list[C
     if refused:
         raise lora.unfit_error(model.description, file, *refused[0])
     lora.tell_rest(ctx, model.title, file, [*homeless, *file.unknown])
+    if file.embeddings:
+        ctx.emit(
+            api.Notice(f"The textual inversions in {name_of(chosen.path)} stay in it and are not merged.", "warning")
+        )
     return changes
 
 

@@ -52,10 +52,14 @@ def is_dora(file: LoraFile) -> bool:
     return any("magnitude" in layer.tensors for layer in file.layers)
 
 
-def read_files(paths: list[Path]) -> list[LoraFile]:
-    """Read LoRA files. Raises BadInput for one that has no layers."""
+def read_files(ctx: api.Context, paths: list[Path]) -> list[LoraFile]:
+    """Read LoRA files, and tell what of them is left out. Raises BadInput for one that has no layers."""
     files = [lora_layers.read_file(path) for path in paths]
     for file in files:
+        name = name_of(file.path)
         if not file.layers:
-            raise api.BadInput(f"{name_of(file.path)} contains no layers of a LoRA.", "Choose another file.")
+            raise api.BadInput(f"{name} contains no layers of a LoRA.", "Choose another file.")
+        if file.unknown:
+            text = f"{name} has tensors with unknown names, which are left out, such as {file.unknown[0]}."
+            ctx.emit(api.Notice(text, "warning"))
     return files

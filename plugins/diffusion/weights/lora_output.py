@@ -38,6 +38,8 @@ class LoraOutput:
     naming: Naming
     precision: Precision
     layers: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    """Textual inversions by the names of their tensors, which stay as they are."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -71,7 +73,7 @@ class LoraOutput:
         """Write the file with metadata that is brought up to date."""
         import torch
 
-        tensors = {}
+        tensors = dict(self.embeddings)
         for module, by_role in self.layers.items():
             for role, value in by_role.items():
                 tensors[f"{module}.{_SUFFIXES[self.naming].get(role, role)}"] = value.contiguous()

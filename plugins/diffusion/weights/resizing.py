@@ -22,7 +22,7 @@ class Resizing:
         self._truncation = truncation
         self._device = device
         naming = find_naming(file)
-        self.output = LoraOutput(naming, precision)
+        self.output = LoraOutput(naming, precision, embeddings=file.embeddings)
         self.report = ErrorReport()
         self.ranks: list[int] = []
         """Ranks of the layers of the file."""

@@ -69,8 +69,10 @@ def test_the_error_of_a_resize_is_that_of_the_discarded_singular_values(tmp_path
 
 def test_a_kept_norm_gives_each_layer_its_own_rank(tmp_path: Path) -> None:
     tensors = {**lora(KEYS, 16, 32, 8), **lora(QUERIES, 16, 16, 2)}
-    path = save(tensors, tmp_path / "a.safetensors")
-    made = make(ResizeLora, testing.FakeContext(1), lora=str(path), rank=8, kept=0.9)
+    path = save({**tensors, "another.weight": noise(2)}, tmp_path / "a.safetensors")
+    ctx = testing.FakeContext(1)
+    made = make(ResizeLora, ctx, lora=str(path), rank=8, kept=0.9)
+    assert "a has tensors with unknown names, which are left out, such as another" in notices(ctx)
     after, metadata = read(made)
     for stem in (KEYS, QUERIES):
         squares = torch.linalg.svdvals(change(tensors, stem)).square()
@@ -93,6 +95,18 @@ def test_every_kind_becomes_a_plain_lora_and_a_dora_keeps_its_lengths(tmp_path: 
     assert f"{NORM}.diff" in after
     assert f"{CONVOLUTION}.diff_b" in after
     assert metadata["ss_network_module"] == "lycoris.kohya"
+
+
+def test_textual_inversions_in_a_file_stay_in_it(tmp_path: Path) -> None:
+    word = {"bundle_emb.fox.string_to_param.*": noise(2, 32)}
+    first = save({**lora(KEYS, 16, 32, 4), **word}, tmp_path / "a.safetensors")
+    second = save(lora(TEXT, 32, 32, 4), tmp_path / "b.safetensors")
+    resized = make(ResizeLora, testing.FakeContext(1), lora=str(first), rank=2)
+    combined = make(CombineLoras, testing.FakeContext(1), loras=[str(first), str(second)])
+    for made in (resized, combined):
+        tensors, _ = read(made)
+        for name, value in word.items():
+            assert tensors[name].equal(value)
 
 
 def test_loha_and_lokr_of_a_convolution_get_its_kernel_back(tmp_path: Path) -> None:

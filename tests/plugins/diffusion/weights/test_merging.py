@@ -295,9 +295,11 @@ def test_quantised_models_are_refused(sd: Path, tmp_path: Path) -> None:
 
 def test_layers_without_a_place_are_told(sd: Path, tmp_path: Path) -> None:
     tensors = {**lora(KEYS, 16, 32), **lora(f"lora_unet_{BLOCK}_attn9_to_k", 16, 32)}
+    tensors["bundle_emb.fox.string_to_param.*"] = noise(2, 32)
     ctx = testing.FakeContext(1)
     make(MergeLoras, ctx, model=str(sd), loras=[str(save(tensors, tmp_path / "a.safetensors"))])
     assert notices(ctx).startswith("1 of the 2 layers of a.safetensors found no place in stable-diffusion")
+    assert "The textual inversions in a stay in it and are not merged." in notices(ctx)
 
 
 def test_a_weight_of_zero_merges_nothing(sd: Path, tmp_path: Path) -> None:
