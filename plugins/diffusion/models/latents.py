@@ -80,11 +80,8 @@ def fit_linear_preview(pipe: DiffusionPipeline, *, frames_first: bool = False) -
     if not hasattr(vae, "encode"):
         return None
     images = make_colour_chart(_LATENT_SIDE * scale_factor_of(pipe))
-    is_video = any(weight.ndim == 5 for weight in getattr(vae, "encoder", vae).parameters())
     with torch.inference_mode(), upcast_autoencoder(vae):
-        encoded = vae.encode((images.unsqueeze(2) if is_video else images).to(vae.device, vae.dtype))
-    latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else deterministic_latents(encoded)
-    latents = to_denoiser_scale(latents.squeeze(2) if is_video else latents, vae).float().cpu()
+        latents = to_denoiser_scale(encode(images, vae), vae).float().cpu()
     height, width = latents.shape[-2:]
     target = torch.nn.functional.interpolate(images, (height, width), mode="area")
     rows = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
@@ -92,6 +89,14 @@ def fit_linear_preview(pipe: DiffusionPipeline, *, frames_first: bool = False) -
     # A little ridge keeps channels without any colour from being amplified.
     gram = rows.T @ rows + 1e-3 * len(rows) * torch.eye(rows.shape[1])
     return LinearPreview(torch.linalg.solve(gram, rows.T @ target.permute(0, 2, 3, 1).reshape(-1, 3)), frames_first)
+
+
+def encode(images: Tensor, vae: AutoencoderKL) -> Tensor:
+    """Encode images [n, 3, h, w] in -1..1 to latents [n, c, h, w] at the scale of the autoencoder, without sampling."""
+    is_video = any(weight.ndim == 5 for weight in getattr(vae, "encoder", vae).parameters())
+    encoded = vae.encode((images.unsqueeze(2) if is_video else images).to(vae.device, vae.dtype))
+    latents: Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else deterministic_latents(encoded)
+    return latents.squeeze(2) if is_video else latents
 
 
 @contextmanager
@@ -149,12 +154,12 @@ def to_denoiser_scale(latents: Tensor, vae: AutoencoderKL) -> Tensor:
     if "num_vq_embeddings" in config:
         scaled: Tensor = latents / config.get("scale_factor", 1.0)
         return scaled
+    scale = getattr(config, "scaling_factor", None) or 1.0
     mean, std = (config.get(name) or buffers.get(name) for name in ("latents_mean", "latents_std"))
     if mean is not None and std is not None:
         mean, std = (torch.as_tensor(values).to(latents) for values in (mean, std))
-        return (latents - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+        return (latents - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1) * scale
     shift = getattr(config, "shift_factor", None) or 0.0
-    scale = getattr(config, "scaling_factor", None) or 1.0
     return (latents - shift) * scale
 
 

@@ -63,6 +63,14 @@ class DtypeOverride(api.ContextProxy):
         return self._dtype
 
 
+class HostContext(api.ContextProxy):
+    """A job's context with the CPU for its device, for models that are only partly moved to the job's own."""
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+
 def choose_placement(component_bytes: Sequence[int], free_bytes: int) -> Placement:
     """Choose the placement of a model whose components take so many bytes, with so many free on the device."""
     if _add_workspace(sum(component_bytes)) <= free_bytes:
@@ -106,14 +114,14 @@ def context_that_fits(ctx: api.Context, *paths: Path) -> api.Context:
     quantized = sum(map(metadata.count_quantized_bytes, paths))
     free, swap = free_memory(ctx.device)
     free = max(0, free - quantized)
-    if _device_type(ctx.device) in _OWN_MEMORY:
+    if has_own_memory(ctx.device):
         placement = choose_placement([weight_count * ctx.dtype.itemsize], free)
         if placement is not Placement.DEVICE and not _is_last_try.get():
             raise torch.OutOfMemoryError
         return ctx
     is_cpu = _device_type(ctx.device) == "cpu"
     precision = choose_precision(weight_count, free, swap) if is_cpu else Precision.FULL
-    if precision is Precision.FULL:
+    if precision is Precision.FULL or ctx.dtype.itemsize <= precision.value:
         return ctx
     if not _is_last_try.get():
         raise torch.OutOfMemoryError
@@ -147,7 +155,7 @@ def place_pipeline(pipe: DiffusionPipeline, ctx: api.Context, fit: Callable[[], 
         )
     components = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
     placement = Placement.DEVICE
-    if _device_type(ctx.device) in _OWN_MEMORY:
+    if has_own_memory(ctx.device):
         placement = choose_placement([_size_in_bytes(part) for part in components], free_memory(ctx.device)[0])
     if placement is Placement.DEVICE:
         pipe.to(ctx.device)
@@ -163,6 +171,11 @@ def place_pipeline(pipe: DiffusionPipeline, ctx: api.Context, fit: Callable[[], 
             api.Notice("The model is much larger than the device: each layer stays in main memory, which is slow.")
         )
     return [*measures, placement.value], result
+
+
+def has_own_memory(device: str) -> bool:
+    """Check that a device has memory apart from that of the machine."""
+    return _device_type(device) in _OWN_MEMORY
 
 
 def free_memory(device: str) -> tuple[int, int]:

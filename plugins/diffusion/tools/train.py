@@ -30,6 +30,7 @@ from ..training import (
 from ..training.base_model import BaseModel
 from ..training.caption_options import CaptionOptions
 from ..training.dataset import LoadedImages
+from ..training.flow_model import FlowModel
 from ..training.latent_dataset import LatentDataset, LossWeights
 from ..training.options import DiffusionTrainingParams
 from ..training.presets import Settings
@@ -77,8 +78,8 @@ class BaseModelParams(api.Params):
     all weights of a base model. A LoRA is a small file for a base model, trained on a dozen images or more. A textual
     inversion is a new word for a base model, trained on five images or more, which changes nothing in the model."""
     model: api.ModelChoice = api.param(loader.STARTER, model="diffusion", title="Base model")
-    """For fine-tuning, LoRAs and textual inversions: Stable Diffusion 1 or 2, or a model trained here. The latter two
-    also support XL."""
+    """For fine-tuning and textual inversions: Stable Diffusion 1 or 2, or a model trained here; textual inversions also
+    support XL. LoRAs also support Stable Diffusion XL and 3, FLUX.1, Qwen-Image, Z-Image and Sana."""
 
 
 class TrainDiffusion(api.Tool):
@@ -208,22 +209,25 @@ class TrainDiffusion(api.Tool):
         settings = presets.resolve(params.kind, params)
         base = _prepare_base_model(params, settings, ctx)
         if base and base.adapter:
-            settings = settings.with_adapter(base.adapter)
+            settings = yield from lora.fit_settings(params, settings, base, base.adapter, ctx.device)
         if base and params.kind == "embedding":
             settings = settings.with_vectors(textual_inversion.count_vectors(base.components))
         if base:
             yield from _warn_if_small(base, params.size)
         autoencoder = base.autoencoder if base else loader.load_autoencoder(ctx, params.vae)
-        latents = yield from _encode_or_load(params, ctx, images, autoencoder, settings.batch)
+        is_flow = base is not None and isinstance(base.components, FlowModel)
+        latents = yield from _encode_or_load(params, ctx, images, autoencoder, settings.batch, is_flow=is_flow)
         steps_per_epoch = latents.batches_per_epoch / settings.options.accumulation
         if params.epochs and params.steps is None:
             settings = replace(settings, steps=max(1, math.ceil(params.epochs * steps_per_epoch)))
         settings.note(ctx)
         if params.kind in ("lora", "embedding") and params.purpose != "none":
             yield api.Notice(", ".join(f"{name}: {value}" for name, value in settings.describe().items()) + ".")
+        prompts = preview_sheet.choose_prompts(params.prompts, own, latents.captions)
+        if base:
+            yield from base.components.read_texts([*latents.list_captions(), *prompts], ctx)
         trainer = _build_trainer(params, ctx, latents, base, settings)
-        trainer.steps_per_epoch = steps_per_epoch
-        trainer.prompts = preview_sheet.choose_prompts(params.prompts, own, latents.captions)
+        trainer.steps_per_epoch, trainer.prompts = steps_per_epoch, prompts
         product = TrainedModel(settings, params.size, ctx.seed, images, latents.captions, autoencoder, base)
         sheet = PreviewSheet(autoencoder.vae, latents.square_side(params.size))
 
@@ -325,9 +329,14 @@ def _encode_or_load(
     images: LoadedImages,
     autoencoder: LoadedAutoencoder,
     batch_size: int,
+    *,
+    is_flow: bool,
 ) -> Generator[api.Event, None, LatentDataset]:
-    """Encode the images to latents, except those that an earlier run has stored. Raises Paused."""
-    items = dataset.plan_items(images, flips=params.flips, pairs=params.pairs, seed=ctx.seed)
+    """Encode the images to latents, except those that an earlier run has stored. Raises Paused.
+
+    For flow matching the captions are known beforehand, so there are no pairs, which have new ones each time.
+    """
+    items = dataset.plan_items(images, flips=params.flips, pairs=0 if is_flow else params.pairs, seed=ctx.seed)
     key = dataset.compute_cache_key(items, images, params.size, autoencoder.folder)
     batches = dataset.load_latents(ctx.checkpoint_dir, key)
     first = sum(map(len, batches))
@@ -355,6 +364,7 @@ def _encode_or_load(
         _describe_captions(params),
         LossWeights(params.unmasked_weight, params.regularisation_weight),
         latent_dataset.choose_held_out(images.subjects, fraction),
+        latent_dataset.choose_caption_count(len(items)) if is_flow else None,
     )
 
 

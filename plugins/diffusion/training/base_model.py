@@ -1,4 +1,4 @@
-"""The base model of a fine-tuning or a LoRA: copies of a loaded model's components."""
+"""The base model of a fine-tuning or a LoRA."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from studio import api
 
 from ..checkpoints import diffusers_folder
-from ..models import loader
+from ..models import loader, placement
 from ..models.loader import LoadedAutoencoder
+from ..models.model import Model
 from . import small_model
 from .adapter import AdapterOptions
 from .sdxl_components import SdxlComponents
+from .trainable_model import TrainableModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,9 +28,9 @@ SD_PIPELINE, SDXL_PIPELINE = "StableDiffusionPipeline", "StableDiffusionXLPipeli
 
 @dataclass
 class BaseModel:
-    """Frozen copies of a model's components in float32. `side` is the model's own image size in pixels."""
+    """A frozen model that is trained, or gets an adapter. `side` is its own image size in pixels."""
 
-    components: small_model.Components
+    components: TrainableModel
     autoencoder: LoadedAutoencoder
     title: str
     side: int
@@ -36,20 +38,17 @@ class BaseModel:
     """The form of the LoRA that is trained."""
 
 
-def copy_base_model(
-    ctx: api.Context, choice: str, side: int, pipelines: Collection[str], requirement: str
-) -> BaseModel:
-    """Load a model and copy its components for training on images of `side` px.
+def load(ctx: api.Context, choice: str) -> Model:
+    """Load a model on the CPU, from where its components are moved to the job's device one after the other."""
+    return loader.load(ctx if ctx.device == "cpu" else placement.HostContext(ctx), choice)
 
-    Raises BadInput, beginning with the words `requirement`, if its pipeline class is not one of `pipelines`.
-    """
+
+def copy_base_model(ctx: api.Context, choice: str, model: Model, side: int) -> BaseModel:
+    """Copy the components of a model with a UNet in float32, for training on images of `side` px."""
     import torch
     from diffusers import DDIMScheduler
 
-    model = loader.load(ctx, choice)
     pipe = model.base
-    if type(pipe).__name__ not in pipelines or not hasattr(pipe.scheduler, "alphas_cumprod"):
-        raise api.BadInput(f"{requirement}, and {model.title} is none of these.", "Choose another model.")
     scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False, timestep_spacing="trailing")
 
     def copy_frozen(network: N) -> N:
@@ -66,9 +65,14 @@ def copy_base_model(
             side=side,
             zero_empty_prompts=pipe.config.force_zeros_for_empty_prompt,
         )
-    folder, starter = _find_autoencoder(ctx, choice)
+    folder, starter = find_autoencoder(ctx, choice)
     autoencoder = LoadedAutoencoder(copy_frozen(pipe.vae).eval(), folder, starter)
     return BaseModel(components, autoencoder, model.title, model.size)
+
+
+def has_noise_schedule(model: Model, pipelines: Collection[str]) -> bool:
+    """Check that a model's pipeline is one of these classes, and that it learns to remove noise of a known schedule."""
+    return type(model.base).__name__ in pipelines and hasattr(model.base.scheduler, "alphas_cumprod")
 
 
 def prepare_full_training(ctx: api.Context, choice: str, side: int, *, text_encoder: bool = True) -> BaseModel:
@@ -76,14 +80,20 @@ def prepare_full_training(ctx: api.Context, choice: str, side: int, *, text_enco
 
     Raises BadInput for models other than those of Stable Diffusion with one text encoder.
     """
-    requirement = "Fine-tuning supports Stable Diffusion 1 and 2 and models trained here"
-    base = copy_base_model(ctx, choice, side, (SD_PIPELINE,), requirement)
+    model = load(ctx, choice)
+    if not has_noise_schedule(model, (SD_PIPELINE,)):
+        raise api.BadInput(
+            f"Fine-tuning supports Stable Diffusion 1 and 2 and models trained here, and {model.title} is none of "
+            "these.",
+            "Choose another model, or train a LoRA.",
+        )
+    base = copy_base_model(ctx, choice, model, side)
     for name, network in base.components.networks.items():
         network.requires_grad_(text_encoder or name == "unet")
     return base
 
 
-def _find_autoencoder(ctx: api.Context, choice: str) -> tuple[Path, str]:
+def find_autoencoder(ctx: api.Context, choice: str) -> tuple[Path, str]:
     """Return the folder of a model's autoencoder, and the name of the starter if the model borrows it from one."""
     found = ctx.model(choice)
     folder = found if isinstance(found, Path) else Path()

@@ -86,7 +86,7 @@ def _measure_unet(
     def build() -> nn.Module:
         unet: UNet2DConditionModel = UNet2DConditionModel.from_config(values)
         if isinstance(options, AdapterOptions):
-            adapter.add_adapter("unet", unet, options)
+            adapter.add_adapter(unet, options, adapter.UNET_LAYERS)
         elif options:
             unet.requires_grad_(False)
         return cast("nn.Module", unet)

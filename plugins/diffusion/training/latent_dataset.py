@@ -10,18 +10,21 @@ import numpy as np
 
 from studio import api
 
-from . import captions, composites, small_model
+from . import captions, composites
 from .caption_options import CaptionOptions
 from .captions import Subject
 from .composites import Scene
 from .dataset import Item, LoadedImages
 from .epochs import EpochOrder
+from .trainable_model import Frame
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PAIR_FRACTION = 0.18
 """Default fraction of composite images of two subjects in a batch."""
+MAX_CAPTIONS_OF_ITEM, MAX_CAPTIONS = 8, 2000
+"""Number of different captions of an item and of all, where they are encoded in advance."""
 SINGLE_WEIGHTS = {"plain": 0.7, "ground": 0.12}
 """Relative frequency of each sort of image with one subject."""
 
@@ -31,7 +34,7 @@ class Batch(NamedTuple):
 
     latents: Tensor
     texts: list[str]
-    frames: Sequence[small_model.Frame | None]
+    frames: Sequence[Frame | None]
     weights: Tensor | None = None
 
 
@@ -64,6 +67,8 @@ class LatentDataset:
     weights: LossWeights = field(default_factory=LossWeights)
     held_out: frozenset[int] = frozenset()
     """Numbers of the subjects that are kept for the held-out loss."""
+    caption_count: int | None = None
+    """Number of different captions of an item, so that all are known beforehand; None for any number."""
 
     def __post_init__(self) -> None:
         self.subjects = self.images.subjects
@@ -153,9 +158,7 @@ class LatentDataset:
         rows = self._plain_rows[number]
         return rows[int(rng.integers(len(rows)))]
 
-    def _describe(
-        self, rows: Sequence[int], items: Sequence[Item]
-    ) -> tuple[list[small_model.Frame | None], Tensor | None]:
+    def _describe(self, rows: Sequence[int], items: Sequence[Item]) -> tuple[list[Frame | None], Tensor | None]:
         """Return the frames and the weights of the rows of a batch."""
         import torch
 
@@ -199,11 +202,28 @@ class LatentDataset:
         return scene.ground, self.subjects[scene.left].style
 
     def _draw_caption(self, item: Item, rng: np.random.Generator) -> str:
+        if self.caption_count is None:
+            return self._describe_item(item, self.captions, rng)
+        if rng.uniform() < self.captions.dropout:
+            return ""
+        return self._choose_caption(item, int(rng.integers(self.caption_count)))
+
+    def _choose_caption(self, item: Item, number: int) -> str:
+        rng = np.random.default_rng((self.seed, item.subject, item.mirrored, number))
+        return self._describe_item(item, replace(self.captions, dropout=0.0), rng)
+
+    def _describe_item(self, item: Item, options: CaptionOptions, rng: np.random.Generator) -> str:
         if item.scene is not None:
-            return self.captions.draw(item.scene.describe(self.subjects), rng)
+            return options.draw(item.scene.describe(self.subjects), rng)
         subject = self.subjects[item.subject]
         text = captions.draw_caption(subject, rng, item.ground)
-        return self.captions.draw(text, rng, is_regularisation=subject.is_regularisation)
+        return options.draw(text, rng, is_regularisation=subject.is_regularisation)
+
+    def list_captions(self) -> list[str]:
+        """List the different captions that batches and held-out images have, where `caption_count` is given."""
+        texts = [self._choose_caption(item, number) for item in self.items for number in range(self.caption_count or 0)]
+        held_out = [self.describe_subject(self.subjects[number]) for number in sorted(self.held_out)]
+        return [*dict.fromkeys([*texts, *held_out])]
 
     def describe_subject(self, subject: Subject) -> str:
         """Return the caption of an image without anything random."""
@@ -218,6 +238,11 @@ class LatentDataset:
             yield captions.complete_caption(", ".join((subject.plain, *keywords)))
         for word in captions.COLOURS:
             yield from [captions.complete_caption(f"{word} and", word)] * 4
+
+
+def choose_caption_count(items: int) -> int:
+    """Choose the number of captions of an item so that they are few enough to be encoded and stored in advance."""
+    return max(1, min(MAX_CAPTIONS_OF_ITEM, MAX_CAPTIONS // max(1, items)))
 
 
 def choose_held_out(subjects: Sequence[Subject], fraction: float) -> frozenset[int]:

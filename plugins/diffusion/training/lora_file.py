@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from studio import api
 from ..checkpoints.lora_names import split_name
 from . import adapter
 from .adapter import AdapterOptions
+from .flow_model import FlowModel
 from .lora_names import format_layer
 from .sdxl_components import SdxlComponents
-from .small_model import Components
+from .trainable_model import TrainableModel
 
 if TYPE_CHECKING:
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -26,38 +28,46 @@ if TYPE_CHECKING:
 FILE = "pytorch_lora_weights.safetensors"
 """The name that diffusers looks for in a folder."""
 _CONVOLUTION = re.compile(r"resnets|samplers|_(in|out|emb)_layers_|skip_connection|_0_op$|_2_conv$")
-_BLOCK = re.compile(r"_ff_net_|_proj_in$|_proj_out$|_mlp_fc")
-_COMPONENTS = {
-    "lora_unet_": "unet_",
-    "lora_te_": "text_encoder_",
-    "lora_te1_": "text_encoder_",
-    "lora_te2_": "text_encoder_2_",
-}
+_KERNEL = re.compile(r"_conv[12]$|samplers_0_conv$|_in_layers_2$|_out_layers_3$|_0_op$|_2_conv$")
+"""Convolutions over several pixels, which may have a rank of their own."""
+_BLOCK = re.compile(
+    r"_ff_(context_)?net_|_(img|txt)_mlp_|_feed_forward_|_ff_conv_|_proj_in$|_proj_out$|_proj_mlp$|_mlp_fc"
+)
 _SUFFIXES = {"down": "lora_down.weight", "up": "lora_up.weight", "magnitude": "dora_scale"}
+_TRANSFORMER_SUFFIXES = {"down": "lora_A.weight", "up": "lora_B.weight", "magnitude": "lora_magnitude_vector"}
+"""Names of diffusers, which other programs read for transformers as well."""
+_TRANSFORMER = "transformer."
 
 
-def collect_tensors(components: Components, options: AdapterOptions) -> dict[str, Tensor]:
-    """Return the tensors of a file in float16, by the names of kohya's scripts."""
+def collect_tensors(model: TrainableModel) -> dict[str, Tensor]:
+    """Return the tensors of a file in float16, by the names of kohya's scripts, or of diffusers for transformers."""
     import torch
 
     tensors: dict[str, Tensor] = {}
-    for component, name, layer in _walk(components):
-        stem = _format(components, component, name)
+    is_transformer = isinstance(model, FlowModel)
+    suffixes = _TRANSFORMER_SUFFIXES if is_transformer else _SUFFIXES
+    for component, name, layer in _walk(model):
+        stem = _format(model, component, name)
         parameters = {role: value.detach().float().cpu() for role, value in adapter.read_parameters(layer).items()}
-        alpha = options.scale_alpha
+        rank, alpha = adapter.read_scale(layer)
         if _is_whole(parameters):
             # Where both factors are whole, LyCORIS does not scale by alpha, and peft does.
-            parameters["lokr_w1"] *= alpha / options.rank
-            alpha = options.rank
+            parameters["lokr_w1"] = parameters["lokr_w1"] * (alpha / rank)
+            alpha = rank
+        has_alpha = not (is_transformer and "up" in parameters)
+        if not has_alpha:
+            # Not all programs read the alpha of a transformer's LoRA; without one, all take the rank.
+            parameters["up"] = parameters["up"] * (alpha / rank)
+        else:
+            tensors[f"{stem}.alpha"] = torch.tensor(float(alpha), dtype=torch.float16)
         if "magnitude" in parameters:
             count = parameters["magnitude"].numel()
             parameters["magnitude"] = parameters["magnitude"].reshape(count, *[1] * (parameters["down"].ndim - 1))
         for role, value in parameters.items():
             # The lengths of DoRA scale the weights of the model, so that rounding them would change all of it.
-            tensors[f"{stem}.{_SUFFIXES.get(role, role)}"] = (
+            tensors[f"{stem}.{suffixes.get(role, role)}"] = (
                 value if role == "magnitude" else value.half()
             ).contiguous()
-        tensors[f"{stem}.alpha"] = torch.tensor(float(alpha), dtype=torch.float16)
     return tensors
 
 
@@ -97,32 +107,57 @@ def read_start(path: Path, options: AdapterOptions) -> tuple[AdapterOptions, dic
             module, role = split_name(name)
             if role:
                 layers.setdefault(_normalise(module), {})[role] = file.get_tensor(name).float()
+        header = file.metadata() or {}
     if not layers:
         raise api.BadInput(f"{path.name} contains no layers of a LoRA.", "Choose another LoRA.")
     # The whole factors of a LoKr do not tell its rank.
-    first = next((layer for layer in layers.values() if not _is_whole(layer)), next(iter(layers.values())))
-    options = adapter.describe_tensors(options, first)
-    alpha = first.get("alpha")
+    telling = {name: layer for name, layer in layers.items() if not _is_whole(layer)} or layers
+    kernels = [layer for name, layer in telling.items() if _KERNEL.search(name)]
+    plain = [layer for name, layer in telling.items() if not _KERNEL.search(name)] or kernels
+    options, alpha = _describe(plain[0], options)
+    conv_options, conv_alpha = _describe((kernels or plain)[0], options)
+    if alpha is None and all(name.startswith("transformer_") for name in layers):
+        alpha = conv_alpha = _restore_alpha(layers.values(), header.get("ss_network_alpha"), options.rank)
     has_convolutions = any(_CONVOLUTION.search(name) for name in layers)
     has_blocks = any(_BLOCK.search(name) for name in layers)
     options = replace(
         options,
-        alpha=float(alpha) if alpha is not None else None,
+        alpha=alpha,
+        conv_rank=conv_options.rank if conv_options.rank != options.rank else None,
+        conv_alpha=conv_alpha if conv_alpha != alpha else None,
         layers="convolutions" if has_convolutions else "blocks" if has_blocks else "attention",
         text_encoder=any(name.startswith(("lora_te", "text_encoder")) for name in layers),
     )
     return options, layers
 
 
-def load_start(
-    components: Components, layers: Mapping[str, dict[str, Tensor]], options: AdapterOptions, title: str
-) -> Iterator[api.Notice]:
+def _describe(layer: dict[str, Tensor], options: AdapterOptions) -> tuple[AdapterOptions, float | None]:
+    """Return the form of a layer, and its alpha."""
+    alpha = layer.get("alpha")
+    return adapter.describe_tensors(options, layer), None if alpha is None else float(alpha)
+
+
+def _restore_alpha(layers: Iterable[dict[str, Tensor]], alpha: str | None, rank: int) -> float | None:
+    """Undo the scaling of `collect_tensors`, with the alpha that the metadata has."""
+    try:
+        scale = float(alpha or "") / rank
+    except ValueError:
+        return None
+    if not 0 < scale < math.inf:
+        return None
+    for layer in layers:
+        if "up" in layer:
+            layer["up"] = layer["up"] / scale
+    return scale * rank
+
+
+def load_start(model: TrainableModel, layers: Mapping[str, dict[str, Tensor]], title: str) -> Iterator[api.Notice]:
     """Load the layers of another LoRA into adapters. Raises BadInput for one that does not fit."""
     import torch
 
     loaded = set()
-    for component, name, layer in _walk(components):
-        spellings = [_format(components, component, name), f"{component}_{name}", name]
+    for component, name, layer in _walk(model):
+        spellings = [_format(model, component, name), f"{component}_{name}", name]
         found = next((key for key in map(_normalise, spellings) if key in layers), None)
         if found is None:
             continue
@@ -133,7 +168,8 @@ def load_start(
                 raise api.BadInput(
                     f"{title} does not fit: its layer {found} has another shape or kind.", "Choose another LoRA."
                 )
-            scale = options.scale_alpha / options.rank if role == "lokr_w1" and _is_whole(layers[found]) else 1.0
+            rank, alpha = adapter.read_scale(layer)
+            scale = alpha / rank if role == "lokr_w1" and _is_whole(layers[found]) else 1.0
             with torch.no_grad():
                 parameter.copy_(value.reshape(parameter.shape) / scale)
     if not loaded:
@@ -147,19 +183,21 @@ def _is_whole(parameters: Mapping[str, Tensor]) -> bool:
     return "lokr_w1" in parameters and "lokr_w2" in parameters
 
 
-def _walk(components: Components) -> Iterator[tuple[str, str, BaseTunerLayer]]:
+def _walk(model: TrainableModel) -> Iterator[tuple[str, str, BaseTunerLayer]]:
     """Yield component, name and layer of each adapter."""
-    for component, network in components.networks.items():
+    for component, network in model.networks.items():
         for name, layer in adapter.find_layers(network).items():
             yield component, name, layer
 
 
-def _format(components: Components, component: str, name: str) -> str:
+def _format(model: TrainableModel, component: str, name: str) -> str:
+    if isinstance(model, FlowModel):
+        return f"{_TRANSFORMER}{name}"
     return format_layer(
         component,
         name,
-        is_xl=isinstance(components, SdxlComponents),
-        layers_per_block=components.unet.config.layers_per_block,
+        is_xl=isinstance(model, SdxlComponents),
+        layers_per_block=model.denoiser.config.layers_per_block,
     )
 
 

@@ -9,19 +9,28 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from .caption_options import CaptionOptions, split_tags
 from .dataset import LoadedImages
+from .flow_model import FlowModel
 from .model_card import TrainingSummary
+from .objective import TimestepSampling
 from .presets import Settings
 from .sdxl_components import SdxlComponents
 from .small_model import Components
+from .trainable_model import TrainableModel
 
 _SD2_TEXT_WIDTH = 1024
 _MAX_TAGS = 1000
 """Number of the commonest tags of a folder that are written."""
 _ADDITIONS = {"lora": "lora", "embedding": "textual-inversion"}
+_TIMESTEP_SAMPLING: Mapping[TimestepSampling, str] = {
+    "shifted": "flux_shift",
+    "logit_normal": "sigmoid",
+    "uniform": "uniform",
+}
 _OPTIMIZERS = {
     "adamw": "torch.optim.adamw.AdamW",
     "adamw8bit": "bitsandbytes.optim.adamw.AdamW8bit",
@@ -32,19 +41,19 @@ _OPTIMIZERS = {
 
 
 def build_metadata(
-    settings: Settings, summary: TrainingSummary, images: LoadedImages, captions: CaptionOptions, components: Components
+    settings: Settings, summary: TrainingSummary, images: LoadedImages, captions: CaptionOptions, model: TrainableModel
 ) -> dict[str, str]:
     """Build the metadata of a file. All values are text, as the format asks for."""
     options, objective = settings.options, settings.options.objective
     own = [subject for subject in images.subjects if not subject.is_regularisation]
     rate = f"{settings.learning_rate:g}"
     text_rate = f"{settings.learning_rate * options.text_encoder_rate:g}" if settings.trains_text_encoder else "None"
-    is_velocity = components.scheduler.config.prediction_type == "v_prediction"
+    base = _describe_base(model)
     values: dict[str, object] = {
         "ss_output_name": summary.title,
-        "ss_base_model_version": _describe_version(components, is_velocity=is_velocity),
+        "ss_base_model_version": base.version,
         "ss_sd_model_name": Path(summary.base).name,
-        "ss_v2": _is_sd2(components),
+        "ss_v2": base.is_sd2,
         **(_describe_network(settings) if settings.kind == "lora" else {}),
         "ss_num_train_images": sum(subject.repeats for subject in own),
         "ss_num_reg_images": len(images.subjects) - len(own),
@@ -72,12 +81,16 @@ def build_metadata(
         "ss_tag_frequency": json.dumps(count_tags(images, captions), ensure_ascii=False),
         "ss_dataset_dirs": json.dumps(_describe_folders(images), ensure_ascii=False),
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{_describe_architecture(components)}/{_ADDITIONS[settings.kind]}",
+        "modelspec.architecture": f"{base.architecture}/{_ADDITIONS[settings.kind]}",
         "modelspec.implementation": "https://github.com/huggingface/diffusers",
         "modelspec.title": summary.title,
         "modelspec.resolution": f"{summary.size}x{summary.size}",
-        "modelspec.prediction_type": "v" if is_velocity else "epsilon",
     }
+    if base.prediction:
+        values["modelspec.prediction_type"] = base.prediction
+    else:
+        values["ss_weighting_scheme"] = "none"
+        values["ss_timestep_sampling"] = _TIMESTEP_SAMPLING[objective.timesteps]
     if options.precision != "auto":
         values["ss_mixed_precision"] = "bf16" if options.precision == "bfloat16" else "no"
     if captions.trigger.strip():
@@ -118,7 +131,7 @@ def _network_arguments(settings: Settings) -> dict[str, str]:
     adapter = settings.adapter
     arguments: dict[str, str] = {}
     if adapter.layers == "convolutions":
-        arguments |= {"conv_dim": str(adapter.rank), "conv_alpha": f"{adapter.scale_alpha:g}"}
+        arguments |= {"conv_dim": str(adapter.scale_conv_rank), "conv_alpha": f"{adapter.scale_conv_alpha:g}"}
     if adapter.type != "lora":
         arguments["algo"] = "lora" if adapter.type == "dora" else adapter.type
     if adapter.type == "dora":
@@ -126,21 +139,26 @@ def _network_arguments(settings: Settings) -> dict[str, str]:
     return arguments
 
 
-def _is_sd2(components: Components) -> bool:
-    is_xl = isinstance(components, SdxlComponents)
-    return not is_xl and bool(components.unet.config.cross_attention_dim == _SD2_TEXT_WIDTH)
+@dataclass(frozen=True)
+class _Base:
+    """Names of a base model. `prediction` is empty for models that learn by flow matching."""
+
+    version: str
+    architecture: str
+    prediction: str = ""
+    is_sd2: bool = False
 
 
-def _describe_version(components: Components, *, is_velocity: bool) -> str:
-    if isinstance(components, SdxlComponents):
-        return "sdxl_base_v1-0"
-    return f"sd_{'v2' if _is_sd2(components) else 'v1'}{'_v' if is_velocity else ''}"
-
-
-def _describe_architecture(components: Components) -> str:
-    if isinstance(components, SdxlComponents):
-        return "stable-diffusion-xl-v1-base"
-    if not _is_sd2(components):
-        return "stable-diffusion-v1"
-    is_velocity = components.scheduler.config.prediction_type == "v_prediction"
-    return "stable-diffusion-v2-768-v" if is_velocity else "stable-diffusion-v2-512"
+def _describe_base(model: TrainableModel) -> _Base:
+    if isinstance(model, FlowModel):
+        return _Base(model.family.version, model.family.architecture)
+    assert isinstance(model, Components)
+    is_velocity = model.scheduler.config.prediction_type == "v_prediction"
+    prediction = "v" if is_velocity else "epsilon"
+    if isinstance(model, SdxlComponents):
+        return _Base("sdxl_base_v1-0", "stable-diffusion-xl-v1-base", prediction)
+    suffix = "_v" if is_velocity else ""
+    if model.unet.config.cross_attention_dim != _SD2_TEXT_WIDTH:
+        return _Base(f"sd_v1{suffix}", "stable-diffusion-v1", prediction)
+    architecture = "stable-diffusion-v2-768-v" if is_velocity else "stable-diffusion-v2-512"
+    return _Base(f"sd_v2{suffix}", architecture, prediction, is_sd2=True)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 Weighting = Literal["none", "min_snr", "debiased"]
+TimestepSampling = Literal["shifted", "logit_normal", "uniform"]
 _MIN_SNR, _MAX_SNR = 1e-3, 1e3
 """Bounds of the signal-to-noise ratio in debiased estimation, where the weights would grow without limit."""
 
@@ -24,6 +25,8 @@ class Objective:
     gamma: float = 5.0
     noise_offset: float = 0.0
     """Amount of noise that is the same in all pixels of a channel (Guttenberg 2023)."""
+    timesteps: TimestepSampling = "shifted"
+    """Distribution of the noise levels of models that learn by flow matching. Others have an even one."""
 
     def draw_noise(self, latents: Tensor, generator: Generator) -> Tensor:
         """Return noise for latents [n, c, h, w] on the CPU."""

@@ -7,6 +7,8 @@ from typing import Literal
 from studio import api
 
 from .adapter import ADAPTER_LABELS, AdapterType
+from .frozen_weights import STORAGE_LABELS
+from .objective import TimestepSampling
 from .optimizers import OPTIMIZER_LABELS, OptimizerName
 
 IMAGES_GROUP, CAPTIONS_GROUP, LORA_GROUP = "Training images", "Captions", "LoRA"
@@ -98,6 +100,13 @@ class AdapterParams(api.Params):
         group=LORA_GROUP,
     )
     """Layers that are changed. Convolutions help with styles and textures, and make the file larger."""
+    conv_rank: int | None = api.param(None, ge=1, le=256, title="Convolution rank", advanced=True, group=LORA_GROUP)
+    """Rank of convolutions over several pixels, where they are trained. Usual are a quarter of the rank to the rank;
+    empty means the rank."""
+    conv_alpha: float | None = api.param(
+        None, ge=0.01, le=512, title="Convolution alpha", advanced=True, group=LORA_GROUP
+    )
+    """Alpha of these convolutions. Leave it empty for the same fraction of their rank."""
     text_encoder: Literal["preset", "on", "off"] = api.param(
         "preset",
         title="Train the text encoder",
@@ -105,7 +114,7 @@ class AdapterParams(api.Params):
         advanced=True,
         group=LORA_GROUP,
     )
-    """Learns the meaning of a new word faster, and forgets others faster. The preset trains it in fine-tuning alone."""
+    """Learns the meaning of a new word faster, and forgets others faster. Of Stable Diffusion 1, 2 and XL alone."""
     text_encoder_rate: float | None = api.param(
         None, ge=1e-8, le=1.0, title="Text encoder learning rate", advanced=True, group=LORA_GROUP
     )
@@ -168,6 +177,15 @@ class OptimizationParams(api.Params):
         group=OPTIMIZATION_GROUP,
     )
     """Mixed precision computes in bfloat16 and keeps the weights in float32. Automatic uses it where it is faster."""
+    base_precision: Literal["auto", "full", "8bit", "4bit", "offload"] = api.param(
+        "auto",
+        title="Base model in memory",
+        labels=("Automatic", *STORAGE_LABELS),
+        advanced=True,
+        group=OPTIMIZATION_GROUP,
+    )
+    """How a LoRA's base model is kept: in 8 bits it needs half the memory, offloaded nearly none and much more time.
+    Automatic keeps it in full where that fits."""
 
 
 class LossParams(api.Params):
@@ -180,9 +198,19 @@ class LossParams(api.Params):
         advanced=True,
         group=LOSS_GROUP,
     )
-    """Min-SNR counts nearly clean images less and learns faster; debiased estimation counts noisy ones more."""
+    """Min-SNR counts nearly clean images less and learns faster; debiased estimation counts noisy ones more. The preset
+    has none for models that learn by flow matching."""
     snr_gamma: float = api.param(5.0, ge=0.1, le=100, title="Min-SNR gamma", advanced=True, group=LOSS_GROUP)
     """A lower value has a stronger effect. Usual are 1 to 5."""
+    timesteps: TimestepSampling = api.param(
+        "shifted",
+        title="Timestep sampling",
+        labels=("Shifted by the image size", "Logit-normal", "Uniform"),
+        advanced=True,
+        group=LOSS_GROUP,
+    )
+    """Noise levels for models that learn by flow matching, such as FLUX.1. Logit-normal prefers the middle; Shifted
+    moves them up as the sampler does. Other models have even ones in any case."""
     noise_offset: float = api.param(0.0, ge=0, le=1, title="Noise offset", advanced=True, group=LOSS_GROUP)
     """Lets a model learn darker and brighter images. Usual are 0 to 0.1."""
 

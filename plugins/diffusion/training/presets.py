@@ -10,6 +10,7 @@ from studio import api
 
 from . import optimizers
 from .adapter import ADAPTER_LABELS, AdapterOptions, AdapterType, Layers
+from .frozen_weights import STORAGE_LABELS, Storage
 from .objective import Objective, Weighting
 from .options import LAYER_LABELS, DiffusionTrainingParams, Purpose
 from .textual_inversion import InversionOptions
@@ -135,6 +136,10 @@ class Settings(api.training.TrainingDefaults):
                 "Rank": f"{adapter.rank}, alpha {adapter.scale_alpha:g}",
                 "Layers": LAYER_LABELS[get_args(Layers).index(adapter.layers)],
             }
+            if adapter.layers == "convolutions" and (adapter.conv_rank or adapter.conv_alpha):
+                rows["Convolutions"] = f"rank {adapter.scale_conv_rank}, alpha {adapter.scale_conv_alpha:g}"
+            if options.storage != "full":
+                rows["Base model"] = STORAGE_LABELS[get_args(Storage).index(options.storage)]
         if self.kind == "embedding":
             rows["Vectors"] = f"{self.inversion.vectors}" + (", of constant length" * self.inversion.keep_norm)
             rows["Initial word"] = self.inversion.init_word.strip() or "none"
@@ -150,9 +155,11 @@ class Settings(api.training.TrainingDefaults):
             rows["Gradient checkpointing"] = "on"
         return rows
 
-    def with_adapter(self, adapter: AdapterOptions) -> Settings:
-        """Return a copy with the form of a LoRA that the training goes on from."""
-        return replace(self, adapter=adapter, trains_text_encoder=adapter.text_encoder)
+    def with_base(self, adapter: AdapterOptions, storage: Storage, weighting: Weighting) -> Settings:
+        """Return a copy with what the base model and a LoRA that the training goes on from allow."""
+        objective = replace(self.options.objective, weighting=weighting)
+        options = replace(self.options, storage=storage, objective=objective)
+        return replace(self, adapter=adapter, trains_text_encoder=adapter.text_encoder, options=options)
 
     def with_vectors(self, count: int) -> Settings:
         """Return a copy with the number of vectors of a textual inversion that the training goes on from."""
@@ -190,12 +197,14 @@ def resolve(kind: TrainingKind, params: DiffusionTrainingParams) -> Settings:
         params.alpha or rank * preset.alpha_fraction,
         params.dropout,
         preset.layers if params.layers == "preset" else params.layers,
+        params.conv_rank,
+        params.conv_alpha,
         text_encoder,
     )
     weighting = preset.weighting if params.weighting == "preset" else params.weighting
     rate = params.text_encoder_rate / numbers.learning_rate if params.text_encoder_rate else 0.5
     options = TrainerOptions(
-        objective=Objective(weighting, params.snr_gamma, params.noise_offset),
+        objective=Objective(weighting, params.snr_gamma, params.noise_offset, params.timesteps),
         optimizer=params.optimizer,
         weight_decay=params.weight_decay,
         accumulation=params.accumulation or (SMALL_CARD_PARTS if is_small else 1),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from . import captions, small_model
+from . import captions
 from .caption_options import CaptionOptions
 from .captions import Subject
+from .trainable_model import TrainableModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,14 +42,11 @@ class PreviewSheet:
     vae: AutoencoderKL
     side: int
 
-    def render(self, components: small_model.Components, prompts: Sequence[str], ctx: api.Context) -> NDArray[np.uint8]:
+    def render(self, model: TrainableModel, prompts: Sequence[str], ctx: api.Context) -> NDArray[np.uint8]:
         """Return the images, from the same noise at each call, in a grid [h, w, 3] of 8 bits on white."""
         import torch
 
-        shape = (len(prompts), components.unet.config.in_channels, self.side, self.side)
-        noise = torch.randn(shape, generator=ctx.generator())
-        latents = small_model.sample_latents(components, [*prompts], noise, device=ctx.device)
-        images = small_model.decode_latents(self.vae, latents).cpu()
+        images = model.render(prompts, self.vae, self.side, ctx)
         columns = min(_COLUMNS, len(prompts))
         rows = math.ceil(len(prompts) / columns)
         side = images.shape[-1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import small_model
+from .trainable_model import Frame
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,7 +29,7 @@ class SdxlComponents(small_model.Components):
     def networks(self) -> dict[str, nn.Module]:
         return {**super().networks, "text_encoder_2": self.text_encoder_2}
 
-    def conditioning(self, texts: list[str], frames: Sequence[small_model.Frame | None], device: str) -> dict[str, Any]:
+    def conditioning(self, texts: list[str], frames: Sequence[Frame | None], device: str) -> dict[str, Any]:
         """Return the UNet's arguments for n captions and the frames of their images.
 
         They are the penultimate hidden states of both text encoders, concatenated; the projection of the second; and
@@ -51,7 +52,7 @@ class SdxlComponents(small_model.Components):
             "added_cond_kwargs": {"text_embeds": pooled, "time_ids": self._build_time_ids(frames, device)},
         }
 
-    def _build_time_ids(self, frames: Sequence[small_model.Frame | None], device: str) -> Tensor:
+    def _build_time_ids(self, frames: Sequence[Frame | None], device: str) -> Tensor:
         import torch
 
         side = self.side

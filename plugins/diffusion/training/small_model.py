@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from studio import api
 
-from ..models.latents import to_autoencoder_scale
+from ..models.latents import encode, to_autoencoder_scale, to_denoiser_scale
+from .adapter import UNET_LAYERS, Layers
+from .objective import Objective, choose_prediction_target
+from .trainable_model import Frame, TrainableModel
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, DDIMScheduler, ModelMixin, UNet2DConditionModel
@@ -27,9 +30,6 @@ MAX_TOKENS = 24
 """Length of the longest prompt, with its begin and end."""
 VOCABULARY_SIZE = 4096
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
-Frame = tuple[int, int, int, int, int, int]
-"""Crop conditioning of SDXL, in pixels: the original height and width, the top and left of the crop after the image is
-scaled, and the height and width of the crop."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ NETWORK_SIZES: Mapping[str, NetworkSize] = {
 
 
 @dataclass
-class Components:
-    """The components of a pipeline, without the autoencoder."""
+class Components(TrainableModel):
+    """The components of a pipeline with a UNet, without the autoencoder."""
 
     tokenizer: CLIPTokenizer
     text_encoder: CLIPTextModel
@@ -65,20 +65,46 @@ class Components:
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by the names of their fields."""
         return {"text_encoder": self.text_encoder, "unet": self.unet}
 
     @property
-    def network(self) -> nn.ModuleDict:
-        """All networks as one module."""
-        from torch import nn
+    def denoiser(self) -> UNet2DConditionModel:
+        return self.unet
 
-        return nn.ModuleDict(self.networks)
+    @property
+    def layer_names(self) -> Mapping[Layers, tuple[str, ...]]:
+        return UNET_LAYERS
 
     def conditioning(self, texts: list[str], frames: Sequence[Frame | None], device: str) -> dict[str, Any]:  # noqa: ARG002
         """Return the UNet's arguments for n captions, and the frames of their images, which only SDXL uses."""
         tokens = tokenize(self.tokenizer, texts).to(device)
         return {"encoder_hidden_states": self.text_encoder(tokens).last_hidden_state}
+
+    def draw_times(self, fractions: Tensor, objective: Objective, side: tuple[int, int]) -> Tensor:  # noqa: ARG002
+        total: int = self.scheduler.config.num_train_timesteps
+        return (fractions * total).long().clamp(max=total - 1)
+
+    def predict(
+        self, latents: Tensor, noise: Tensor, times: Tensor, texts: list[str], frames: Sequence[Frame | None]
+    ) -> Tensor:
+        conditioning = self.conditioning(texts, frames, str(latents.device))
+        noisy = self.scheduler.add_noise(latents, noise, times)
+        output: Tensor = self.unet(noisy, times, **conditioning).sample
+        return output
+
+    def choose_target(self, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        return choose_prediction_target(self.scheduler, latents, noise, times)
+
+    def weigh(self, objective: Objective, times: Tensor) -> Tensor | None:
+        return objective.weigh(self.scheduler, times)
+
+    def render(self, prompts: Sequence[str], vae: AutoencoderKL, side: int, ctx: api.Context) -> Tensor:
+        import torch
+
+        shape = (len(prompts), self.unet.config.in_channels, side, side)
+        noise = torch.randn(shape, generator=ctx.generator())
+        latents = sample_latents(self, [*prompts], noise, device=ctx.device)
+        return decode_latents(vae, latents).cpu()
 
 
 def build_components(captions: Iterable[str], size: NetworkSize, channels: int, side: int, folder: Path) -> Components:
@@ -260,13 +286,11 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def encode_images(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """Encode images [n, 3, h, w] in -1..1 to latents at the UNet's scale, using the mean without sampling."""
+    """Encode images [n, 3, h, w] in -1..1 to latents at the denoiser's scale, using the mean without sampling."""
     import torch
 
     with torch.no_grad():
-        mean = vae.encode(images.to(vae.dtype)).latent_dist.mean.float()
-        latents: Tensor = (mean - (vae.config.get("shift_factor") or 0.0)) * vae.config.scaling_factor
-    return latents
+        return to_denoiser_scale(encode(images, vae).float(), vae)
 
 
 def write_component_names(folder: Path, starters: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from ..models import placeholder_tokens
 from . import base_model
 from .base_model import BaseModel
 from .caption_options import compile_words
-from .small_model import Components
+from .trainable_model import TrainableModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -98,10 +98,14 @@ def prepare_inversion_training(
     whose text encoders are not CLIP's, a word that it knows already, an initial word that it does not know, and a
     textual inversion that does not fit.
     """
-    requirement = "Textual inversion supports Stable Diffusion 1, 2 and XL and models trained here"
-    base = base_model.copy_base_model(
-        ctx, choice, side, (base_model.SD_PIPELINE, base_model.SDXL_PIPELINE), requirement
-    )
+    model = base_model.load(ctx, choice)
+    if not base_model.has_noise_schedule(model, (base_model.SD_PIPELINE, base_model.SDXL_PIPELINE)):
+        raise api.BadInput(
+            "Textual inversion supports Stable Diffusion 1, 2 and XL and models trained here, and "
+            f"{model.title} is none of these.",
+            "Choose another model, or train a LoRA.",
+        )
+    base = base_model.copy_base_model(ctx, choice, model, side)
     components = base.components
     for _, tokenizer, _ in _list_encoders(components):
         _require_new_word(tokenizer, word, base.title)
@@ -116,12 +120,12 @@ def prepare_inversion_training(
     return base
 
 
-def count_vectors(components: Components) -> int:
+def count_vectors(components: TrainableModel) -> int:
     """Return the number of vectors of the new word."""
     return len(next(iter(collect_tensors(components).values())))
 
 
-def collect_tensors(components: Components) -> dict[str, Tensor]:
+def collect_tensors(components: TrainableModel) -> dict[str, Tensor]:
     """Return the tensors of a file in the layout of AUTOMATIC1111 and ComfyUI: vectors [n, width] in float32."""
     rows = [
         encoder.get_input_embeddings().compute_rows().detach().float().cpu().contiguous()
@@ -144,7 +148,7 @@ class WordTokenizer:
         return self._tokenizer([self._word.sub(f" {self._tokens} ", text) for text in texts], **options)
 
 
-def _list_encoders(components: Components) -> Iterator[tuple[str, CLIPTokenizer, Any]]:
+def _list_encoders(components: TrainableModel) -> Iterator[tuple[str, CLIPTokenizer, Any]]:
     """Yield name, tokenizer and text encoder."""
     for name, encoder in components.networks.items():
         if name in _TOKENIZERS:
@@ -186,7 +190,7 @@ def _build_vectors(
     return weight[[ids[place * len(ids) // count] for place in range(count)]]
 
 
-def _add_word(components: Components, name: str, word: str, vectors: Tensor, *, keep_norm: bool) -> None:
+def _add_word(components: TrainableModel, name: str, word: str, vectors: Tensor, *, keep_norm: bool) -> None:
     """Let the tokenizer and the text encoder of this name read a word as these vectors, which are trained."""
     own: CLIPTokenizer = getattr(components, _TOKENIZERS[name])
     encoder: Any = components.networks[name]

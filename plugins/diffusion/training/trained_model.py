@@ -13,6 +13,7 @@ from .base_model import BaseModel
 from .caption_options import CaptionOptions
 from .dataset import LoadedImages
 from .presets import Settings
+from .small_model import Components
 from .trainer import Trainer
 
 
@@ -34,7 +35,7 @@ class TrainedModel:
         starter, kind, name = "", "diffusion", ""
         match self.settings.kind:
             case "lora":
-                tensors = lora_file.collect_tensors(trainer.ema_components, self.settings.adapter)
+                tensors = lora_file.collect_tensors(trainer.ema_components)
                 kind, name = "lora", lora_file.FILE
             case "embedding":
                 tensors = textual_inversion.collect_tensors(trainer.ema_components)
@@ -46,6 +47,7 @@ class TrainedModel:
             weight_count = sum(value.numel() for value in tensors.values() if value.ndim)
         else:
             weight_count = sum(value.numel() for value in trainer.ema.parameters())
+            assert isinstance(trainer.ema_components, Components)
             small_model.save_pipeline(trainer.ema_components, folder, None if starter else self.autoencoder.vae)
         components = {"vae": starter} if starter else {}
         if components:

@@ -1,4 +1,4 @@
-"""Trains a UNet, and perhaps text encoders, to predict noise or velocity, with an EMA of the weights.
+"""Trains a denoiser, and perhaps text encoders, to predict noise or velocity, with an EMA of the weights.
 
 All randomness follows from the seed and the number of the step.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from studio import api
 
+from ..models import placement
+from . import frozen_weights
+from .frozen_weights import Storage
 from .latent_dataset import Batch
-from .objective import Objective, choose_prediction_target
+from .objective import Objective
 from .optimizers import OptimizerName, build_optimizer
-from .small_model import Components
+from .trainable_model import TrainableModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +52,8 @@ class TrainerOptions:
     """Factor on the learning rate for text encoders."""
     has_dropout: bool = False
     """Whether the networks draw random numbers."""
+    storage: Storage = "full"
+    """Form in which frozen weights are stored."""
 
 
 class Trainer(api.training.Training):
@@ -60,7 +65,7 @@ class Trainer(api.training.Training):
 
     def __init__(
         self,
-        components: Components,
+        components: TrainableModel,
         schedule: api.training.LearningRateSchedule,
         batches: Callable[[int], Batch | tuple[Any, ...]],
         checkpoint_dir: Path,
@@ -75,10 +80,13 @@ class Trainer(api.training.Training):
 
         self.options = options or TrainerOptions()
         self.components = components
+        if self.options.storage != "full":
+            for network in components.networks.values():
+                frozen_weights.store_weights([network], self.options.storage, device)
         self.network = components.network.to(device).train()
         # peft's DoRA of convolutions needs weights that are contiguous.
-        if not any("lora_magnitude_vector" in name for name, _ in components.unet.named_parameters()):
-            components.unet.to(memory_format=torch.channels_last)
+        if not any("lora_magnitude_vector" in name for name, _ in components.denoiser.named_parameters()):
+            components.denoiser.to(memory_format=torch.channels_last)
         self.batches, self.seed, self.device, self.held_out = batches, seed, device, held_out
         self.ema_components = self._copy_trained() if ema else components
         self.ema = self.ema_components.network
@@ -97,19 +105,19 @@ class Trainer(api.training.Training):
             ema=ema,
         )
 
-    def _copy_trained(self) -> Components:
+    def _copy_trained(self) -> TrainableModel:
         """Copy the components; frozen weights are shared."""
         frozen = {id(value): value for value in self.network.parameters() if not value.requires_grad}
         copies = {name: copy.deepcopy(network, dict(frozen)) for name, network in self.components.networks.items()}
-        return replace(self.components, **copies)
+        return self.components.with_networks(copies)
 
     def _group_parameters(self) -> list[dict[str, Any]]:
         """Group the trained parameters by their learning rate."""
         groups = []
-        for name, network in self.components.networks.items():
+        for network in self.components.networks.values():
             trained = [value for value in network.parameters() if value.requires_grad]
             # Prodigy finds one learning rate for all.
-            has_own_rate = name != "unet" and self.options.optimizer != "prodigy"
+            has_own_rate = network is not self.components.denoiser and self.options.optimizer != "prodigy"
             if trained:
                 groups.append(
                     {"params": trained, "rate_factor": self.options.text_encoder_rate if has_own_rate else 1.0}
@@ -142,39 +150,48 @@ class Trainer(api.training.Training):
         return [partial(self._sum_losses, self.components, batch, noise, timesteps, part, scale) for part in parts]
 
     def _sum_losses(
-        self, components: Components, batch: Batch, noise: Tensor, timesteps: Tensor, part: slice, scale: float
+        self, components: TrainableModel, batch: Batch, noise: Tensor, timesteps: Tensor, part: slice, scale: float
     ) -> Tensor:
         """Compute the sum of the losses of some images of a batch, times `scale`."""
         values, noises, times = (tensor[part].to(self.device) for tensor in (batch.latents, noise, timesteps))
-        scheduler = components.scheduler
         with self._autocast():
-            conditioning = components.conditioning(batch.texts[part], batch.frames[part], self.device)
-            noisy = scheduler.add_noise(values, noises, times)
-            output: Tensor = components.unet(noisy, times, **conditioning).sample
-        error = (output.float() - choose_prediction_target(scheduler, values, noises, times)).square()
+            output = components.predict(values, noises, times, batch.texts[part], batch.frames[part])
+        error = (output.float() - components.choose_target(values, noises, times)).square()
         if batch.weights is not None:
             error = error * batch.weights[part].to(self.device)
         losses = error.mean((1, 2, 3))
-        weights = self.options.objective.weigh(scheduler, times)
+        weights = components.weigh(self.options.objective, times)
         return (losses if weights is None else losses * weights).sum() * scale
 
     def _draw_noise(self, latents: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Return noise for the latents of a batch, and a timestep for each, spread evenly over the schedule."""
+        """Return noise for the latents of a batch, and a time for each, spread evenly over the schedule."""
         import torch
 
         generator = api.training.step_generator(self.seed, number)
-        noise = self.options.objective.draw_noise(latents, generator)
-        count, total = len(latents), self.components.scheduler.config.num_train_timesteps
+        objective, count = self.options.objective, len(latents)
+        noise = objective.draw_noise(latents, generator)
         fractions = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-        return noise, (fractions * total).long().clamp(max=total - 1)
+        return noise, self.components.draw_times(fractions, objective, _sides_of(latents))
 
     def reduce_memory(self) -> str:
-        """Compute activations again, then the batch in parts."""
+        """Compute activations again, then the batch in parts, then store frozen weights in less memory."""
         if not self.is_checkpointing:
             self.is_checkpointing = True
             _enable_checkpointing(self.components)
             return api.training.CHECKPOINTING
-        return self.micro_batches.increase()
+        return self.micro_batches.increase() or self._store_frozen_weights()
+
+    def _store_frozen_weights(self) -> str:
+        """Move frozen weights to main memory, or, where it is the device's own, keep them in 8 bits."""
+        storage: Storage = "offload" if placement.has_own_memory(self.device) else "8bit"
+        if frozen_weights.is_stored(self.network):
+            return ""
+        count = 0
+        for name, network in self.components.networks.items():
+            average = self.ema_components.networks[name]
+            copies = [network] if average is network else [network, average]
+            count += frozen_weights.store_weights(copies, storage, self.device)
+        return f"{frozen_weights.describe_storage(storage)}." if count else ""
 
     def report_held_out_loss(self) -> None:
         """Compute the loss of the held-out images, with the same noise and timesteps each time, and record it."""
@@ -183,19 +200,19 @@ class Trainer(api.training.Training):
         total, count = 0.0, 0
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
         with self.evaluation() as components, torch.no_grad(), self._use_attention_backend():
-            steps = components.scheduler.config.num_train_timesteps
             for batch in self.held_out():
                 images = len(batch.latents)
                 for place in range(VALIDATION_TIMES):
                     noise = torch.randn(batch.latents.shape, generator=generator)
-                    times = torch.full((images,), int((place + 0.5) / VALIDATION_TIMES * steps))
+                    fractions = torch.full((images,), (place + 0.5) / VALIDATION_TIMES)
+                    times = components.draw_times(fractions, self.options.objective, _sides_of(batch.latents))
                     total += float(self._sum_losses(components, batch, noise, times, slice(None), 1.0))
                     count += images
         if count:
             self.report_score(HELD_OUT_LOSS, total / count)
 
     @contextmanager
-    def evaluation(self) -> Iterator[Components]:
+    def evaluation(self) -> Iterator[TrainableModel]:
         """Give the averaged networks, or those that are trained, without dropout until the block ends."""
         self.ema.eval()
         try:
@@ -217,10 +234,15 @@ class Trainer(api.training.Training):
         return sdpa_kernel(SDPBackend.MATH) if self.device == "cpu" else nullcontext()
 
 
-def _enable_checkpointing(components: Components) -> None:
-    components.unet.enable_gradient_checkpointing()
-    for name, network in components.networks.items():
-        if name != "unet" and any(value.requires_grad for value in network.parameters()):
+def _sides_of(latents: Tensor) -> tuple[int, int]:
+    height, width = latents.shape[-2:]
+    return height, width
+
+
+def _enable_checkpointing(components: TrainableModel) -> None:
+    components.denoiser.enable_gradient_checkpointing()
+    for network in components.networks.values():
+        if network is not components.denoiser and any(value.requires_grad for value in network.parameters()):
             api.training.enable_checkpointing(network)
 
 

@@ -15,6 +15,7 @@ from plugins.diffusion.tools.text_to_image import TextToImage
 from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import captions, dataset, lora, trainer
 from plugins.diffusion.training.adapter import AdapterOptions
+from plugins.diffusion.training.small_model import Components
 from plugins.diffusion.training.trainer import TrainerOptions
 from studio import api, testing
 
@@ -107,9 +108,9 @@ def test_loss_falls(tmp_path: Path, xl: Path) -> None:
 def test_conditioning_agrees_with_the_pipeline(xl: Path) -> None:
     from diffusers import StableDiffusionXLPipeline
 
-    told = lora.prepare_lora_training(testing.FakeContext(1), str(xl), AdapterOptions(), 32).components.conditioning(
-        ["a fox", ""], [(600, 800, 0, 5, 32, 32), None], "cpu"
-    )
+    components = lora.prepare_lora_training(testing.FakeContext(1), str(xl), AdapterOptions(), 32).components
+    assert isinstance(components, Components)
+    told = components.conditioning(["a fox", ""], [(600, 800, 0, 5, 32, 32), None], "cpu")
     pipe = StableDiffusionXLPipeline.from_pretrained(xl)
     said, none, pooled, nothing = pipe.encode_prompt("a fox")
     extra = told["added_cond_kwargs"]
@@ -128,14 +129,14 @@ def test_frame_tells_the_crop(photos: Path) -> None:
 
 @pytest.mark.parametrize("family", ["instruct-pix2pix-xl", "lcm", "pixart-sigma"])
 def test_other_families_are_refused(family: str, tiny_model: Callable[[str], Path]) -> None:
-    with pytest.raises(api.BadInput, match="LoRA training supports Stable Diffusion 1, 2 and XL"):
+    with pytest.raises(api.BadInput, match="LoRAs can be trained for Stable Diffusion 1, 2 and XL, Stable"):
         lora.prepare_lora_training(testing.FakeContext(1), str(tiny_model(family)), AdapterOptions(), 64)
 
 
 def test_refiner_is_refused(tmp_path: Path) -> None:
     from tests.plugins.diffusion.fixtures import tiny
 
-    with pytest.raises(api.BadInput, match="and refiner is none of these"):
+    with pytest.raises(api.BadInput, match=r"and refiner \(Stable Diffusion XL\) is none of these"):
         lora.prepare_lora_training(
             testing.FakeContext(1), str(tiny.refiner(tmp_path / "refiner")), AdapterOptions(), 64
         )

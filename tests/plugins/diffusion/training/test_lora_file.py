@@ -36,6 +36,7 @@ def build(model: Path, **options: Any) -> tuple[Components, AdapterOptions]:
     torch.manual_seed(0)
     settings = AdapterOptions(**{"rank": 4, "alpha": 2.0, **options})
     base = lora.prepare_lora_training(testing.FakeContext(1), str(model), settings, 32)
+    assert isinstance(base.components, Components)
     fill(base.components)
     return base.components, settings
 
@@ -101,9 +102,9 @@ def merge_like_kohya(pipe: Any, tensors: dict[str, torch.Tensor]) -> set[str]:
 def test_file_gives_the_same_image_by_diffusers_and_by_the_rules_of_kohya(
     sd: Path, tmp_path: Path, layers: str, text_encoder: bool
 ) -> None:
-    components, options = build(sd, layers=layers, text_encoder=text_encoder)
+    components, _ = build(sd, layers=layers, text_encoder=text_encoder)
     expected = sample(components)
-    lora_file.write(tmp_path, lora_file.collect_tensors(components, options), {"ss_network_dim": "4"})
+    lora_file.write(tmp_path, lora_file.collect_tensors(components), {"ss_network_dim": "4"})
     tensors, _ = read(tmp_path)
     assert (
         any(name.startswith("lora_te_text_model_encoder_layers_0_self_attn_q_proj") for name in tensors) is text_encoder
@@ -118,11 +119,37 @@ def test_file_gives_the_same_image_by_diffusers_and_by_the_rules_of_kohya(
     np.testing.assert_allclose(sample(with_weights(merged, components)), expected, atol=2e-3)
 
 
+@pytest.mark.parametrize("kind", ["lora", "loha"])
+def test_convolutions_have_a_rank_and_an_alpha_of_their_own(sd: Path, tmp_path: Path, kind: str) -> None:
+    components, options = build(sd, type=kind, layers="convolutions", conv_rank=2, conv_alpha=0.5)
+    expected = sample(components)
+    lora_file.write(tmp_path, lora_file.collect_tensors(components), {})
+    tensors, _ = read(tmp_path)
+    first = {"lora": "lora_down.weight", "loha": "hada_w1_b"}[kind]
+    ranks = {
+        name.partition(".")[0]: (len(value), float(tensors[f"{name.partition('.')[0]}.alpha"]))
+        for name, value in tensors.items()
+        if name.endswith(first)
+    }
+    kernels = {name for name in ranks if name.endswith(("conv1", "conv2", "samplers_0_conv"))}
+    assert kernels
+    assert {ranks[name] for name in kernels} == {(2, 0.5)}
+    assert {ranks[name] for name in ranks.keys() - kernels} == {(4, 2.0)}
+    if kind == "lora":
+        merged = load_pipeline(sd)
+        assert merge_like_kohya(merged, tensors) == set(tensors)
+        np.testing.assert_allclose(sample(with_weights(merged, components)), expected, atol=2e-3)
+    again = lora.prepare_lora_training(testing.FakeContext(1), str(sd), AdapterOptions(), 32, str(tmp_path))
+    assert again.adapter == options
+    assert isinstance(again.components, Components)
+    np.testing.assert_allclose(sample(again.components), expected, atol=2e-3)
+
+
 def test_file_for_xl_has_the_names_of_its_own_unet(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
     model = tiny_model("stable-diffusion-xl")
-    components, options = build(model, layers="convolutions", text_encoder=True)
+    components, _ = build(model, layers="convolutions", text_encoder=True)
     expected = sample(components)
-    lora_file.write(tmp_path, lora_file.collect_tensors(components, options), {})
+    lora_file.write(tmp_path, lora_file.collect_tensors(components), {})
     stems = {name.partition(".")[0] for name in read(tmp_path)[0]}
     pattern = r"lora_(unet_(input|middle|output)_block|te[12]_text_model_encoder_layers_\d)"
     assert [stem for stem in stems if not re.match(pattern, stem)] == []
@@ -143,9 +170,9 @@ def test_every_type_changes_images_here_as_in_the_training(
     from plugins.diffusion.modifiers import lora as modifier
 
     model = tiny_model(family)
-    components, options = build(model, type=kind, layers="convolutions", text_encoder=True)
+    components, _ = build(model, type=kind, layers="convolutions", text_encoder=True)
     expected = sample(components)
-    lora_file.write(tmp_path, lora_file.collect_tensors(components, options), {})
+    lora_file.write(tmp_path, lora_file.collect_tensors(components), {})
     ctx = testing.FakeContext(1)
     loaded = loader.load(ctx, str(model))
     params = TextToImage.Params(prompt="", model=str(model), loras=[str(tmp_path)])
@@ -158,7 +185,7 @@ def test_every_type_changes_images_here_as_in_the_training(
 
 def test_metadata_has_the_keys_of_kohya_and_no_path(photos: Path, tmp_path: Path, sd: Path) -> None:
     values = {**TINY, "folder": photos, "model": str(sd), "trigger": "ohwx", "alpha": 1.0, "title": "My garden"}
-    made, _ = run(tmp_path, **values, repeats=3, purpose="style")
+    made, _ = run(tmp_path, **values, repeats=3, purpose="style", conv_rank=4)
     tensors, metadata = read(made.folder)
     expected = {
         "ss_network_dim": "2",
@@ -180,7 +207,7 @@ def test_metadata_has_the_keys_of_kohya_and_no_path(photos: Path, tmp_path: Path
         "modelspec.prediction_type": "epsilon",
     }
     assert {name: metadata.get(name) for name in expected} == expected
-    assert json.loads(metadata["ss_network_args"]) == {"conv_dim": "2", "conv_alpha": "1"}
+    assert json.loads(metadata["ss_network_args"]) == {"conv_dim": "4", "conv_alpha": "2"}
     tags = json.loads(metadata["ss_tag_frequency"])
     assert tags[photos.name] | {"green": 8, "ohwx": 8, "number 3": 1} == tags[photos.name]
     assert re.fullmatch("[0-9a-f]{64}", metadata["sshs_model_hash"])
@@ -196,10 +223,11 @@ def test_training_goes_on_from_a_lora(photos: Path, tmp_path: Path, sd: Path, ki
     components, options = build(sd, type=kind, layers="convolutions", text_encoder=True)
     expected = sample(components)
     (tmp_path / "start").mkdir()
-    lora_file.write(tmp_path / "start", lora_file.collect_tensors(components, options), {})
+    lora_file.write(tmp_path / "start", lora_file.collect_tensors(components), {})
     ctx = testing.FakeContext(1)
     again = lora.prepare_lora_training(ctx, str(sd), AdapterOptions(), 32, str(tmp_path / "start"))
     assert again.adapter == options
+    assert isinstance(again.components, Components)
     np.testing.assert_allclose(sample(again.components), expected, atol=2e-3)
     assert [event.text for event in ctx.events if isinstance(event, api.Notice)] == [
         "Goes on from start, of rank 4 and alpha 2."
@@ -215,12 +243,13 @@ def test_training_goes_on_from_the_layout_of_diffusers(sd: Path, tmp_path: Path)
     layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(components.unet))
     StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers=layers)
     again = lora.prepare_lora_training(testing.FakeContext(1), str(sd), AdapterOptions(), 32, str(tmp_path))
+    assert isinstance(again.components, Components)
     np.testing.assert_allclose(sample(again.components), sample(components), atol=1e-5)
 
 
 def test_lora_of_another_model_is_refused(tiny_model: Callable[[str], Path], sd: Path, tmp_path: Path) -> None:
-    components, options = build(tiny_model("stable-diffusion-xl"))
-    lora_file.write(tmp_path, lora_file.collect_tensors(components, options), {})
+    components, _ = build(tiny_model("stable-diffusion-xl"))
+    lora_file.write(tmp_path, lora_file.collect_tensors(components), {})
     with pytest.raises(api.BadInput, match=r"None of the layers|does not fit"):
         lora.prepare_lora_training(testing.FakeContext(1), str(sd), AdapterOptions(), 32, str(tmp_path))
     (tmp_path / lora_file.FILE).write_bytes(b"spoilt")

@@ -121,8 +121,8 @@ def test_without_ema_there_is_no_copy(tmp_path: Path) -> None:
     with safe_open(tmp_path / Trainer.CHECKPOINT, "pt") as file:
         assert not [name for name in file.keys() if name.startswith("ema.")]  # noqa: SIM118
     with training.evaluation() as components:
-        assert not components.unet.training
-    assert training.components.unet.training
+        assert not components.denoiser.training
+    assert training.components.denoiser.training
 
 
 def test_held_out_loss_is_the_same_each_time_and_falls(tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_weights_of_a_batch_scale_its_loss(tmp_path: Path) -> None:
 
 def test_text_encoders_have_a_learning_rate_of_their_own(tmp_path: Path) -> None:
     training = build(tmp_path, text_encoder_rate=0.0)
-    before = [value.clone() for value in training.components.text_encoder.parameters()]
-    unet = [value.clone() for value in training.components.unet.parameters()]
+    before = [value.clone() for value in training.components.networks["text_encoder"].parameters()]
+    unet = [value.clone() for value in training.components.denoiser.parameters()]
     run(training, 2)
-    assert all(map(torch.equal, before, training.components.text_encoder.parameters()))
-    assert not all(map(torch.equal, unet, training.components.unet.parameters()))
+    assert all(map(torch.equal, before, training.components.networks["text_encoder"].parameters()))
+    assert not all(map(torch.equal, unet, training.components.denoiser.parameters()))

@@ -60,7 +60,9 @@ def read(made: api.Trained) -> dict[str, torch.Tensor]:
 
 def prepare(model: Path, **options: Any) -> Components:
     values = InversionOptions(**{"vectors": 3, **options})
-    return textual_inversion.prepare_inversion_training(testing.FakeContext(7), str(model), WORD, values, 64).components
+    base = textual_inversion.prepare_inversion_training(testing.FakeContext(7), str(model), WORD, values, 64)
+    assert isinstance(base.components, Components)
+    return base.components
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -113,6 +115,7 @@ def test_diffusers_reads_the_file_and_encodes_as_in_the_training(
     components = textual_inversion.prepare_inversion_training(
         testing.FakeContext(1), str(model), WORD, InversionOptions(), 64, str(made.folder)
     ).components
+    assert isinstance(components, Components)
     pipe: Any = AutoPipelineForText2Image.from_pretrained(model, dtype=torch.float32)
     encoders = [("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")]
     for (encoder, tokenizer), name in zip(encoders, FAMILIES[family], strict=False):
