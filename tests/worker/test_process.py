@@ -342,6 +342,26 @@ IMPOLITE = {
 }
 
 
+def test_a_shutdown_lets_a_job_save_its_checkpoint(start_worker: WorkerFactory, home: Home, tmp_path: Path) -> None:
+    body = """
+        yield api.Progress(0, 10)
+        try:
+            while True:
+                ctx.check_cancelled()
+        except api.Cancelled:
+            pass
+        api.pause_if_requested(ctx, (ctx.checkpoint_dir / "state").touch)
+    """
+    write_plugin(home, "saves", format_plugin("saves", body, attributes="pausable = True"))
+    worker = start_worker()
+    worker.wait_until_ready()
+    worker.start("saves.do", options={"checkpoint_dir": str(tmp_path / "job")})
+    worker.wait_for(JobProgress)
+    worker.send(Shutdown())
+    assert worker.process.wait(LIMIT) == 0
+    assert (tmp_path / "job" / "state").exists()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("name", IMPOLITE)
 @pytest.mark.parametrize("suspected", [False, True])

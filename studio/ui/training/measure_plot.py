@@ -75,6 +75,11 @@ def thin_out(steps: Sequence[int], values: Sequence[float]) -> tuple[list[float]
     )
 
 
+MAX_TICKS = 5
+TICK_HEIGHT = 20
+"""Height in px that a label of the value axis needs."""
+
+
 class MeasurePlot(QWidget):
     """Plots measures that share a scale, with a legend and the values under the pointer."""
 
@@ -165,7 +170,7 @@ class MeasurePlot(QWidget):
     def _paint_axes(self, painter: QPainter, area: QRectF, across: Axis, values: Axis) -> None:
         colours = theme.COLOURS
         align = Qt.AlignmentFlag
-        for value in values.ticks():
+        for value in values.ticks(max(1, min(MAX_TICKS, int(area.height() // TICK_HEIGHT)))):
             y = area.bottom() - values.position(value) * area.height()
             painter.setPen(QColor(colours.border))
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))

@@ -195,7 +195,8 @@ class TrainingWindow(QDialog):
             self.plots.pop(title).deleteLater()
         self.no_measures.setVisible(not self.plots)
         self._set_options()
-        if self.controls.job is None:
+        job = self.controls.job
+        if job is None or job.state is not JobState.RUNNING:  # otherwise the next progress shows it
             self._show_state()
 
     def _set_options(self) -> None:

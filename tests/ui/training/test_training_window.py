@@ -270,6 +270,7 @@ def test_axes_have_round_ticks() -> None:
     assert Axis(0.001, 10.0, is_log=True).ticks() == pytest.approx([0.001, 0.01, 0.1, 1, 10])
     assert Axis(0.01, 1.0, is_log=True).position(0.1) == pytest.approx(0.5)
     assert Axis(2.0, 2.0).ticks() == [2.0]
+    assert Axis(0.0, 0.00019).ticks(2) == pytest.approx([0, 0.0001])
 
 
 def test_curves_are_smoothed_and_thinned_out() -> None:
@@ -310,7 +311,7 @@ def test_a_training_that_paused_by_itself_says_why(
     failure = Failure(FailureKind.CANNOT_WRITE, "The disk is full: checkpoint.safetensors could not be saved.")
     engine.set_state(job.id, JobState.PAUSED, failure=failure)
     qtbot.waitUntil(lambda: training.controls.pause.text() == "Resume")
-    assert "The disk is full: checkpoint.safetensors could not be saved." in training.state.text()
+    assert training.state.text() == f"Paused · step 9 · {failure.sentence}"
     notice = window.session.notices.items[-1]
     assert notice.text.endswith("is paused. The disk is full: checkpoint.safetensors could not be saved.")
     assert notice.action is not None
