@@ -34,7 +34,7 @@ class FindDirections(api.Tool):
             "each", labels=("Each range", "All", "Coarse", "Middle", "Fine")
         )
         """Coarse layers decide the shape, middle ones parts and patterns, fine ones colours and texture."""
-        count: int = api.param(8, ge=1, le=64, title="Directions")
+        keep: int = api.param(8, ge=1, le=64, title="Directions")
         """Number of directions that are kept: those with the greatest effect and the fewest side effects."""
         names: list[str] = api.param([], max_items=64, title="Names")
         """Names of the directions in order of their rank. Names can also be given later with “Name directions”."""
@@ -58,9 +58,9 @@ class FindDirections(api.Tool):
         for number, ranked in directions.rank_directions(meter, candidates):  # noqa: B007
             yield api.Progress(number, len(candidates), "Measuring directions")
         kept = []
-        for number, direction in enumerate(directions.keep_different(ranked, params.count), 1):
+        for number, direction in enumerate(directions.keep_different(ranked, params.keep), 1):
             kept.append(meter.calibrate(direction))
-            yield api.Progress(number, params.count, "Measuring the ranges")
+            yield api.Progress(number, params.keep, "Measuring the ranges")
         kept = directions.rename_directions(kept, params.names)
         sheet = direction_sheet.build_sheet(model, kept, ctx.seed)
         yield api.Preview(sheet, "From minus to plus, one direction per row")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from plugins import gan_art
 from plugins.gan_art.editing import direction_file, directions
 from plugins.gan_art.models.gan_model import load_gan
 from plugins.gan_art.models.image_features import load_extractor
@@ -41,7 +42,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> api.Trained:
         patch.setattr(directions, "LENGTHS", (0.5, 2.0))
         patch.setattr("plugins.gan_art.tools.find_directions.CANDIDATES", 3)
         home = tmp_path_factory.mktemp("found")
-        (trained,) = run(FindDirections, home, count=3, layers="all", names=["ripe", "", "cut"], title="Mine")
+        (trained,) = run(FindDirections, home, keep=3, layers="all", names=["ripe", "", "cut"], title="Mine")
     result: api.Trained = trained
     return result
 
@@ -182,3 +183,7 @@ def test_files_that_do_not_fit_are_refused(name: str, values: Any, tmp_path: Pat
     np.save(tmp_path / name, values, allow_pickle=True)
     with pytest.raises(api.BadInput, match=name):
         run(NameDirections, tmp_path / "home", directions=[str(tmp_path / name)])
+
+
+def test_all_tools_of_the_plugin_conform() -> None:
+    testing.check_plugin(gan_art.studio_tools())
