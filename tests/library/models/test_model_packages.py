@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,64 +11,8 @@ from studio.core.errors import BadInput, CannotWrite, StudioError
 from studio.core.paths import Home
 from studio.library.models import model_packages, offers, package_installation
 from studio.library.models.licences import licence_of
-from studio.library.models.model_packages import ModelPackage, PackageMember, PackageState
-
-WHEEL = "tiny_models-1.0-py3-none-any.whl"
-MODEL = b"weights " * 100
-
-
-def write_wheel(folder: Path, files: Mapping[str, bytes], version: str = "1.0") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"tiny_models-{version}-py3-none-any.whl"
-    info = f"tiny_models-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: tiny-models\nVersion: {version}\nRequires-Dist: does-not-exist\n"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        for name, content in files.items():
-            wheel.writestr(name, content)
-        wheel.writestr(f"{info}/METADATA", metadata)
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-    return path
-
-
-def make_package(wheel: Path, members: Mapping[str, bytes], version: str = "1.0") -> ModelPackage:
-    return ModelPackage(
-        name="tiny",
-        title="Tiny models",
-        summary="",
-        project="tiny-models",
-        version=version,
-        wheel=wheel.name,
-        size=wheel.stat().st_size,
-        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        licence="apache-2.0",
-        notice="By somebody.",
-        used_by=[],
-        members=[
-            PackageMember(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
-            for path, content in members.items()
-        ],
-    )
-
-
-@pytest.fixture
-def wheel(tmp_path: Path) -> Path:
-    return write_wheel(tmp_path / "wheels", {"tiny/data/a.tflite": MODEL, "tiny/__init__.py": b"raise SystemExit"})
-
-
-@pytest.fixture
-def package(wheel: Path) -> ModelPackage:
-    return make_package(wheel, {"tiny/data/a.tflite": MODEL})
-
-
-@pytest.fixture
-def pip_index(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let pip find packages only in the folder of the wheel."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(wheel.parent), "CONFIG_FILE": os.devnull}.items():
-        monkeypatch.setenv(f"PIP_{name}", value)
-    return wheel.parent
+from studio.library.models.model_packages import ModelPackage, PackageState
+from tests.fixtures.wheels import MODEL, make_package, write_wheel
 
 
 def list_files(folder: Path) -> list[str]:
@@ -190,8 +130,17 @@ def test_an_index_without_the_package_is_reported(home: Home, package: ModelPack
         package_installation.install(home, absent)
 
 
+def test_a_download_is_cancelled(home: Home, package: ModelPackage, pip_index: Path) -> None:
+    with pytest.raises(StudioError, match="Tiny models was not fetched"):
+        package_installation.install(home, package, is_cancelled=lambda: True)
+    assert list_files(home.models / "packages") == []
+
+
 def test_a_missing_package_names_the_command(home: Home) -> None:
-    with pytest.raises(BadInput, match="studio models get face-detection"):
+    with pytest.raises(BadInput, match="studio models get face-detection") as error:
         model_packages.find_package(home, "face-detection")
+    found = model_packages.find_in_sentence(str(error.value))
+    assert found is model_packages.get_package("face-detection")
+    assert model_packages.find_in_sentence("Get it with `studio models get nothing`.") is None
     with pytest.raises(BadInput, match="Did you mean face-detection"):
         model_packages.find_package(home, "face-detektion")

@@ -76,12 +76,24 @@ def test_faces_that_are_not_named_stay(face_home: Home, source: Path, tmp_path: 
 
 
 def test_many_sources_and_targets(face_home: Home, source: Path, target: Path, tmp_path: Path) -> None:
-    empty = tmp_path / "empty.png"
+    empty, other = tmp_path / "empty.png", tmp_path / "other.png"
     Image.new("RGB", (50, 50)).save(empty)
-    values = {"source": source, "sources": [target], "target": target, "targets": [source, empty], "mapping": "2>1"}
+    draw_face(200, skin="#c08060").save(other)
+    values = {"source": source, "sources": [other], "target": target, "targets": [other, empty], "mapping": "1>1"}
     images = swap(**values, **HISTORICAL)
-    assert [image.name for image in images] == ["target", "source"]
-    assert len(consents.load(face_home)) == 1
+    assert [image.name for image in images] == ["target", "other"]
+    (image,) = swap(source=source, sources=[other], target=target, mapping="2>1", **HISTORICAL)
+    assert image.notes["swaps"][0]["source"] == 2
+    assert [entry.name for entry in consents.load(face_home)] == ["source.png", "other.png"]
+
+
+def test_a_face_cannot_be_put_onto_itself_but_onto_another_of_the_image(face_home: Home, tmp_path: Path) -> None:
+    group = tmp_path / "group.png"
+    draw_group(["#d9a58a", "#8a5a40"], 200).save(group)
+    with pytest.raises(api.BadInput, match="onto itself"):
+        swap(source=group, target=group, mapping="1>1", **HISTORICAL)
+    (image,) = swap(source=group, target=group, mapping="1>2, 2>1", **HISTORICAL)
+    assert len(image.notes["swaps"]) == 2
 
 
 def test_the_label_is_left_out_only_with_a_reason(face_home: Home, source: Path, target: Path) -> None:
