@@ -31,7 +31,8 @@ def read_sound(path: Path, rate: int = 22_050) -> NDArray[np.float32]:
     silent = BadInput(f"{path.name} has no sound.", "Choose an audio file, or a video with sound.")
     with damage_as_bad_input(path), open_file(path):
         pass
-    command = [*build_input(path), "-map", "0:a:0", "-t", str(MAX_SECONDS), "-ac", "1", "-ar", str(rate)]
+    resample = f"aresample={rate}:out_chlayout=mono:rematrix_maxval=1"  # a mean of channels, which is never clipped
+    command = [*build_input(path), "-map", "0:a:0", "-t", str(MAX_SECONDS), "-af", resample]
     try:
         finished = subprocess.run(
             [*command, "-f", "f32le", "pipe:1"],

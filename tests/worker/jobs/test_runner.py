@@ -169,7 +169,8 @@ def write_plugins(home: Home) -> None:
             "look",
             """
             image = api.images.open_picture(params.image)
-            yield api.Text(f"{image.size} {len(params.others)} {params.mask} {params.folder.name}")
+            notes = ctx.notes_of(params.image)
+            yield api.Text(f"{image.size} {len(params.others)} {params.mask} {params.folder.name} {notes}")
             """,
             params="""
             image: api.ImageInput
@@ -418,7 +419,7 @@ def test_inputs_are_passed_as_paths(worker: Worker, tmp_path: Path) -> None:
     files = {"sha256:aa": str(tmp_path / "cat.png"), "sha256:bb": str(tmp_path / "dog.png")}
     values = {"image": "sha256:aa", "others": ["sha256:bb", "sha256:aa"], "folder": str(tmp_path)}
     (saved,) = filter_messages(worker.run("look.do", **values, options={"files": files}), ResultSaved)
-    assert f"(5, 3) 2 None {tmp_path.name}" in Path(saved.path).read_text()
+    assert f"(5, 3) 2 None {tmp_path.name} {{}}" in Path(saved.path).read_text()
     recipe = recipe_embedding.read_recipe(Path(saved.path))
     assert recipe is not None
     folder = recipe.params["folder"]
@@ -427,6 +428,13 @@ def test_inputs_are_passed_as_paths(worker: Worker, tmp_path: Path) -> None:
     assert folder.endswith(f"/{tmp_path.name}")
     (failed,) = filter_messages(worker.run("look.do", **values), JobFailed)
     assert failed.failure.sentence == "Image: the file aa… no longer exists. Choose it again."
+
+
+def test_the_notes_of_an_input_are_read_from_its_recipe(worker: Worker, tmp_path: Path) -> None:
+    noise = filter_messages(worker.run("noise.do"), ResultSaved)[0].path
+    values = {"image": "sha256:aa", "folder": str(tmp_path)}
+    (saved,) = filter_messages(worker.run("look.do", **values, options={"files": {"sha256:aa": noise}}), ResultSaved)
+    assert "'part': 1" in Path(saved.path).read_text()
 
 
 @pytest.mark.parametrize(
