@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from plugins.diffusion.tools import train
 from plugins.diffusion.tools.text_to_image import TextToImage
@@ -31,8 +31,8 @@ TINY: dict[str, Any] = {
     "vectors": 3,
     "size": 64,
     "batch": 2,
-    "steps": 4,
-    "preview_every": 4,
+    "steps": 3,
+    "preview_every": 3,
     "prompts": [f"a fox in {WORD}"],
     "learning_rate": 0.01,
 }
@@ -158,9 +158,9 @@ def test_training_resumes_with_the_same_vectors(
 ) -> None:
     values = {**TINY, **more, "folder": photos, "model": str(tiny_model(family))}
     straight, _ = run(tmp_path / "a", **values)
-    run_paused(tmp_path / "b", 2, **values)
+    run_paused(tmp_path / "b", 1, **values)
     resumed, events = run(tmp_path / "b", **values)
-    assert "Resumes at step 3 of 4." in notices(events)
+    assert "Resumes at step 2 of 3." in notices(events)
     files = [(one.folder / f"{WORD}.safetensors").read_bytes() for one in (straight, resumed)]
     assert files[0] == files[1]
 
@@ -199,12 +199,13 @@ def test_vectors_begin_with_the_words_or_with_the_spread_of_the_vocabulary(sd: P
 
 
 def test_training_goes_on_from_an_inversion(photos: Path, tmp_path: Path, sd: Path) -> None:
-    first, _ = run(tmp_path / "a", **{**TINY, "vectors": 5}, folder=photos, model=str(sd))
-    values = {**TINY, "start_from": str(first.folder), "learning_rate": 1e-6, "trigger": WORD}
-    second, events = run(tmp_path / "b", **values, folder=photos, model=str(sd))
-    assert f"Goes on from {WORD}, with 5 vectors." in notices(events)
-    torch.testing.assert_close(read(second)["emb_params"], read(first)["emb_params"], atol=1e-4, rtol=0)
-    assert "| Vectors | 5, of constant length |" in (second.folder / "README.md").read_text("utf-8")
+    first = {"emb_params": torch.randn(5, 32, generator=torch.Generator().manual_seed(1))}
+    save_file(first, tmp_path / "first.safetensors")
+    values = {**TINY, "start_from": str(tmp_path / "first.safetensors"), "learning_rate": 1e-6, "steps": 1}
+    made, events = run(tmp_path / "b", **values, folder=photos, model=str(sd))
+    assert "Goes on from first, with 5 vectors." in notices(events)
+    torch.testing.assert_close(read(made)["emb_params"], first["emb_params"], atol=1e-4, rtol=0)
+    assert "| Vectors | 5, of constant length |" in (made.folder / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -234,8 +235,6 @@ def test_families_without_clip_are_refused(family: str, photos: Path, tmp_path: 
 
 
 def test_an_inversion_of_another_family_is_refused_as_a_start(tmp_path: Path, sd: Path) -> None:
-    from safetensors.torch import save_file
-
     files: dict[str, dict[str, torch.Tensor]] = {
         "wide": {"emb_params": torch.zeros(2, 48)},
         "pair": {"clip_l": torch.zeros(2, 32), "clip_g": torch.zeros(2, 32)},
@@ -257,8 +256,7 @@ def test_what_has_no_effect_is_told(photos: Path, tmp_path: Path, sd: Path) -> N
     Image.new("RGB", (96, 96)).save(others / "house.png")
     values = {**TINY, "steps": 1, "prompts": ["a fox"], "regularisation": others}
     made, events = run(tmp_path, **values, folder=photos, model=str(sd))
-    without, _ = run(tmp_path / "b", **{**values, "regularisation": None}, folder=photos, model=str(sd))
-    assert torch.equal(read(made)["emb_params"], read(without)["emb_params"])
+    assert "| others |" not in (made.folder / "README.md").read_text("utf-8")
     told = notices(events)
     assert "Regularisation images have no effect on a textual inversion, and are not used." in told
     assert f"No preview prompt contains {WORD}, so the previews will not change." in told
@@ -300,7 +298,7 @@ def test_metadata_and_card_name_the_word(photos: Path, tmp_path: Path, sd: Path)
         "modelspec.trigger_phrase": WORD,
         "modelspec.title": "Washes",
         "ss_sd_model_name": sd.name,
-        "ss_steps": "4",
+        "ss_steps": "3",
         "ss_learning_rate": "0.01",
         "ss_unet_lr": "None",
     }
