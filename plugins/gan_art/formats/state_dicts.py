@@ -13,8 +13,8 @@ from .stored_tensors import StoredArray, StoredTensor
 MAX_DEPTH = 40
 MAX_WALK = 4
 """Maximum number of dictionaries around a network."""
-MAX_VISITS = 50_000
-"""Maximum number of modules in a network, and of dictionaries and lists in a file."""
+MAX_VISITS = 500_000
+"""Maximum number of entries of all modules, dictionaries and lists that are visited; each counts as often as it is."""
 Fact: TypeAlias = bool | int | float | str | list[Any]
 
 
@@ -54,7 +54,7 @@ def flatten_module(node: Node, name: str = "") -> StateDict:
 
 
 def _walk(content: Any, name: str, depth: int, visits: Counter[str]) -> Iterator[StateDict]:
-    _count_visit(visits)
+    _count_visit(visits, content)
     if depth > MAX_WALK:
         return
     if isinstance(content, Node):
@@ -76,11 +76,12 @@ def _walk(content: Any, name: str, depth: int, visits: Counter[str]) -> Iterator
 
 
 def _collect(node: Node, prefix: str, found: StateDict, depth: int, visits: Counter[str]) -> None:
-    _count_visit(visits)
+    state = node.state if isinstance(node.state, dict) else {}
+    _count_visit(visits, state)
     if depth > MAX_DEPTH:
         raise ValueError("modules that are nested without end")
-    state = node.state if isinstance(node.state, dict) else {}
     for group in ("_parameters", "_buffers"):
+        _count_visit(visits, state.get(group))
         for key, value in _items(state.get(group)):
             if isinstance(value, StoredTensor):
                 found.tensors[prefix + key] = value
@@ -92,9 +93,9 @@ def _collect(node: Node, prefix: str, found: StateDict, depth: int, visits: Coun
             _collect(value, f"{prefix}{key}.", found, depth + 1, visits)
 
 
-def _count_visit(visits: Counter[str]) -> None:
-    visits["all"] += 1
-    if visits["all"] > MAX_VISITS:
+def _count_visit(visits: Counter[str], content: Any) -> None:
+    visits["entries"] += 1 + (len(content) if isinstance(content, dict | list | tuple) else 0)
+    if visits["entries"] > MAX_VISITS:
         raise ValueError("values that are nested without end")
 
 

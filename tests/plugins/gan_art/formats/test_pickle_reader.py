@@ -262,6 +262,13 @@ def test_endless_nesting_is_refused() -> None:
         state_dicts.list_state_dicts(read_pickle(pickle.dumps(content), PickleReport()))
 
 
+def test_a_large_dictionary_that_is_used_again_and_again_is_refused() -> None:
+    large = {str(number): number for number in range(5000)}
+    content = {str(number): large for number in range(500)}
+    with pytest.raises(ValueError, match="without end"):
+        state_dicts.list_state_dicts(read_pickle(pickle.dumps(content), PickleReport()))
+
+
 def test_copies_have_a_limit() -> None:
     """A text that is encoded again and again would fill the memory from a small file."""
     calls = b"c_codecs\nencode\n(h\0X\6\0\0\0latin1tR"
