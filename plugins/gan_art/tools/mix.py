@@ -9,6 +9,7 @@ from studio import api
 
 from ..models.gan_model import GanModel, load_gan
 from ..sampling import crossing, images, latents, layers
+from ..sampling.estimates import estimate_images
 from ..sampling.latents import Latent
 from ..sampling.params import SamplingParams, read_parents
 
@@ -42,6 +43,9 @@ class Mix(api.Tool):
         """Numbers of layers, such as 0-3, 7, that are those of the others; replaces the three sliders."""
         enlarge: Literal[1, 2, 4] = api.param(1, labels=("1×", "2×", "4×"), advanced=True)
         """Enlarges the image (Lanczos). The network's own size is 1×."""
+
+    def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate | None:
+        return estimate_images(ctx, params.model, 1, "image")
 
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         import torch

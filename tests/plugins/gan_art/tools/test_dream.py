@@ -11,6 +11,7 @@ import torch
 
 from plugins.gan_art.models.gan_model import load_gan
 from plugins.gan_art.sampling import latents
+from plugins.gan_art.sampling.estimates import describe_classes
 from plugins.gan_art.tools.dream import Dream
 from studio import api, testing
 from tests.plugins.gan_art.fixtures.tiny_gan import make_context, save_creation, save_tiny_gan
@@ -158,3 +159,12 @@ def test_the_latent_of_another_model_is_used_with_a_notice(tmp_path: Path) -> No
     (notice,) = ctx.events
     assert isinstance(notice, api.Notice)
     assert "was made with tiny; in other" in notice.text
+
+
+def test_the_estimate_names_the_classes(tmp_path: Path) -> None:
+    expected = testing.estimate(Dream, make_context(tmp_path), model="tiny", rows=2, columns=3)
+    assert expected is not None
+    assert expected.work == 6
+    assert expected.notes == {"class_name": "apple, pear, plum"}
+    assert describe_classes(tuple(f"class {number}" for number in range(1000))) == "class 0, class 1, class 2 … (1000)"
+    assert testing.estimate(Dream, make_context(tmp_path), model="no-model") is None
