@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from plugins.diffusion.tools.train import TrainDiffusion
+from plugins.gan_art.tools.train import TrainGan
 from plugins.style_transfer.tools.train import StyleTrain
 from plugins.vae_interpolation.models import networks
 from plugins.vae_interpolation.tools.train import WIDTHS, TrainVae
@@ -27,6 +28,7 @@ TRAININGS: list[tuple[type[api.Tool], str, Values, Values]] = [
     (TrainVae, "size", {"kind": "global", "width": "tiny", "size": 64}, {"width": "medium"}),
     (StyleTrain, "size", {"kind": "effect", "network": "tiny", "size": 64}, {"network": "small"}),
     (StyleTrain, "size", {"kind": "cut", "network": "tiny", "size": 64}, {"kind": "cyclegan"}),
+    (TrainGan, "size", {"width": "tiny", "size": 64}, {"width": "small"}),
     (TrainDiffusion, "size", {"kind": "new", "width": "tiny", "size": 64}, {"width": "small"}),
     (TrainDiffusion, "size", {"kind": "lora", "size": 64}, {"rank": 64}),
     (TrainDiffusion, "size", {"kind": "embedding", "size": 64}, {"vectors": 8}),

@@ -17,6 +17,7 @@ from ..training.trainer import GanTraining, Hyperparameters
 
 MIN_IMAGES = 16
 MAX_COUNTED = 20_000
+RECOMMENDED = 1000
 ADVICE = (
     data_report.Advice(
         100, "a new GAN would learn these by heart. Start from a base model, or train a LoRA in *Paint* instead."
@@ -50,6 +51,7 @@ class TrainGan(api.Tool):
             rate=f"gan.train.{params.width}.{params.size}",
             sample_size=height * width,
             samples=count if count < MAX_COUNTED and not (params.filters or params.labels) else 0,
+            notes={"folder": _describe_count(count)},
         )
 
     def inspect_data(self, params: Params, ctx: data_report.InspectionContext) -> data_report.DataReport:
@@ -104,3 +106,10 @@ class TrainGan(api.Tool):
             ctx, params, preview=evaluator.preview, save_model=save_model, memory_error=memory_error
         )
         yield save_model("")
+
+
+def _describe_count(count: int) -> str:
+    if not count:
+        return "no images"
+    number = f"{count:,}{' or more' if count >= MAX_COUNTED else ''} images"
+    return f"{number}; some thousands are better" if count < RECOMMENDED else number
