@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.descriptor import Catalogue
 from studio.core.job import JobState
+from studio.core.messages import PreviewFrame
 from studio.core.recipe import PluginRef, Recipe
 from studio.library.creation import Creation
 from studio.library.storage import writer
@@ -166,6 +168,22 @@ def test_progress_time_left_and_cancel(qtbot: QtBot, window: Window, engine: Fak
     qtbot.keyClick(window, Qt.Key.Key_X, SHIFT)
     qtbot.waitUntil(lambda: ("cancel", jobs[0]) in engine.calls)
     qtbot.waitUntil(lambda: not status.bar.isVisible())
+
+
+def test_the_time_from_the_mouse_to_the_paint_of_a_live_draft_is_shown(
+    qtbot: QtBot, window: Window, engine: FakeEngine
+) -> None:
+    engine.report_ready()
+    window.session.workspace.choose("gan.explore")
+    window.session.workspace.set_value("truncation", 0.3)
+    qtbot.waitUntil(lambda: len(engine.drafts) == 1)
+    window.session.tasks.run(lambda: None, lambda _: engine.emit(make_preview("d1", "Preview at 64 px")))
+    qtbot.waitUntil(lambda: re.fullmatch(r"Ready · mouse to paint \d+ ms", window.status._task.text()) is not None)
+    assert window.canvas.image_view.caption == "Preview at 64 px"
+
+
+def make_preview(job: str, label: str) -> PreviewFrame:
+    return PreviewFrame(job=job, width=64, height=64, pixels=bytes(64 * 64 * 3), label=label)
 
 
 def test_generate_queues_before_the_worker_is_ready(
