@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from studio import api
 
@@ -43,20 +42,21 @@ class ImportGan(api.Tool):
         gan = recognise(checkpoint)
         report = checkpoint.report.describe()
         yield api.Progress(1, 3, "Converting the weights")
-        title = params.title.strip() or _DIGEST.sub("", params.file.stem)
+        stem = _DIGEST.sub("", params.file.stem)
+        name, title = f"{stem}{params.file.suffix}", params.title.strip() or stem
         licence = params.licence.strip() or gan.licence
         folder = ctx.scratch / "gan"
         config = GanConfig(gan.architecture, (), gan.clamp, gan.options)
         save_gan(folder, gan.generator, config, gan.discriminator, half=False)
         model = open_gan(folder)
-        yield api.Notice(f"{params.file.name} is {gan.layout}: {_describe_size(model)}. Licence: {licence}.")
+        yield api.Notice(f"{name} is {gan.layout}: {_describe_size(model)}. Licence: {licence}.")
         for sentence in filter(None, (report, *gan.notes)):
             yield api.Notice(sentence)
         yield api.Progress(2, 3, "Generating the thumbnail")
         save_thumbnail(folder, ctx.seed)
-        about = {"summary": f"{gan.layout}, imported from {params.file.name}.", "licence": licence}
+        about = {"summary": f"{gan.layout}, imported from {name}.", "licence": licence}
         (folder / "studio.json").write_text(json.dumps(about), encoding="utf-8")
-        _build_card(title, params.file, gan, model, licence, report).write(folder)
+        _build_card(title, name, gan, model, licence, report).write(folder)
         notes = {"layout": gan.layout, "licence": licence}
         if report:
             notes["report"] = report
@@ -70,11 +70,11 @@ def _describe_size(model: GanModel) -> str:
 
 
 def _build_card(
-    title: str, path: Path, gan: ForeignGan, model: GanModel, licence: str, report: str
+    title: str, name: str, gan: ForeignGan, model: GanModel, licence: str, report: str
 ) -> api.model_card.ModelCard:
     generator = model.generator
     summary = [
-        f"A generator of {gan.layout}, imported from `{path.name}`: {_describe_size(model)}.",
+        f"A generator of {gan.layout}, imported from `{name}`: {_describe_size(model)}.",
         f"Licence: {licence}. Another program trained it; its authors decide what it may be used for.",
         *gan.notes,
     ]
