@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 ColourMethod = Literal["covariance", "histogram", "none"]
 MIN_GAIN, MAX_GAIN = 0.4, 1.8
 """Limits of the change of contrast along any axis of colour, so that noise is not amplified."""
+DARK = 8.0
+"""Lightness (Lab) below which sRGB has little chroma."""
 MIN_PIXELS = 20
 
 
@@ -37,8 +39,17 @@ def match_colours(
         fitted = (lab - own.mean(0)) @ gain.T + wanted.mean(0)
     else:
         fitted = np.stack([_match_channel(lab[..., axis], own[:, axis], wanted[:, axis]) for axis in range(3)], -1)
-    rgb = cv2.cvtColor(fitted.astype(np.float32), cv2.COLOR_LAB2RGB)
+    rgb = cv2.cvtColor(_limit_lab(fitted), cv2.COLOR_LAB2RGB)
     return np.asarray(np.clip(rgb, 0, 1), np.float32)
+
+
+def _limit_lab(lab: NDArray[np.float64]) -> Colours:
+    """Limit the lightness to 0..100, and take the chroma from colours that are too dark to have any."""
+    import numpy as np
+
+    lightness = np.clip(lab[..., :1], 0, 100)
+    chroma = lab[..., 1:] * np.clip(lightness / DARK, 0, 1)
+    return np.concatenate([lightness, chroma], -1).astype(np.float32)
 
 
 def compute_transport(own: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -89,6 +89,19 @@ def test_covariance_gives_mean_and_covariance_of_the_target() -> None:
     assert colour.match_colours(own, ~everywhere, wanted, everywhere, "covariance") is own
 
 
+@pytest.mark.parametrize("method", ["covariance", "histogram"])
+def test_dark_colours_get_no_strange_hues(method: colour.ColourMethod) -> None:
+    own = np.full((40, 40, 3), (0.8, 0.62, 0.5), np.float32) + RANDOM.normal(0, 0.02, (40, 40, 1)).astype(np.float32)
+    skin = np.ones((40, 40), np.bool_)
+    own[:6] = (0.4, 0.5, 0.7)
+    skin[:6] = False
+    wanted = np.full((40, 40, 3), (0.2, 0.14, 0.05), np.float32) + RANDOM.normal(0, 0.02, (40, 40, 1)).astype(
+        np.float32
+    )
+    fitted = colour.match_colours(own, skin, wanted.clip(0, 1), np.ones_like(skin), method)
+    assert (fitted[..., 2] - fitted[..., 0]).max() < 0.1
+
+
 def test_the_transport_maps_one_covariance_to_the_other_within_limits() -> None:
     own, wanted = np.diag([4.0, 9.0, 16.0]), np.diag([9.0, 9.0, 9.0])
     transport = colour.compute_transport(own, wanted)
