@@ -25,6 +25,7 @@ from .layers import Noise
 
 EXCITED = {64: 4, 128: 8, 256: 16, 512: 32}
 """Size of the features that excite those of a size."""
+INITIAL_DEVIATION = 0.02
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -97,6 +98,36 @@ class Generator(LatentGenerator):
     def list_style_weights(self) -> list[Tensor]:
         """Return the weights [inputs, style_size] with which the first layer reads the style."""
         return list_input_rows(self.get_parameter("init.init.0.weight"))
+
+
+def create_generator(latents: int, size: int, width: int, channels: int) -> Generator:
+    """Return a new generator for images of `size` px, with random weights.
+
+    `width` is the number of channels at 128 px; other sizes have multiples of it, as in the paper.
+    """
+    factors = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
+    widths = {side: max(2, round(width * factor)) for side, factor in factors.items()}
+    shapes: dict[str, tuple[int, ...]] = {"init.init.0.weight": (latents, 2 * widths[4], 4, 4)}
+    inputs = widths[4]
+    for number, side in enumerate(SIZES[: SIZES.index(size) + 1]):
+        name = f"feat_{side}"
+        shapes[f"{name}.1.weight"] = (2 * widths[side], inputs, 3, 3)
+        if number % 2 == 0:
+            shapes[f"{name}.5.weight"] = (2 * widths[side], widths[side], 3, 3)
+            shapes[f"{name}.7.weight"] = (2 * widths[side],)
+        if side in EXCITED:
+            small = widths[EXCITED[side]]
+            shapes[f"se_{side}.main.1.weight"] = (widths[side], small, 4, 4)
+            shapes[f"se_{side}.main.3.weight"] = (widths[side], widths[side], 1, 1)
+        inputs = widths[side]
+    shapes["to_big.weight"] = (channels, inputs, 3, 3)
+    network = Generator(shapes, normalize=False, tangent=True)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, INITIAL_DEVIATION)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, INITIAL_DEVIATION)
+    return network
 
 
 def build_fastgan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> Generator:  # noqa: ARG001

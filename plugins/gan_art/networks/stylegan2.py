@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
@@ -284,7 +284,11 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return scores [n] of images [n, channels, h, w]; higher is more like the training data."""
-        values: Tensor = self.b4(self.extract_features(images)[-1])
+        return self.score_features(self.extract_features(images), labels)
+
+    def score_features(self, levels: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
+        """Return scores [n] of the features that `extract_features` gives."""
+        values: Tensor = self.b4(levels[-1])
         if self.config.classes:
             mapped: Tensor = self.mapping(None, labels)
             projected: Tensor = (values * mapped).sum(dim=1) / math.sqrt(self.config.label_size)

@@ -94,7 +94,8 @@ class TrainGan(api.Tool):
             ctx.seed,
             ctx.device,
         )
-        training = GanTraining(generator, discriminator, data, hyper, ctx.checkpoint_dir)
+        decoder = setup.build_decoder(params, discriminator)
+        training = GanTraining(generator, discriminator, data, hyper, ctx.checkpoint_dir, decoder)
         training.steps_per_epoch = len(data.training) / numbers.batch
         evaluator = Evaluator(training, load_extractor(ctx), ctx.seed)
 

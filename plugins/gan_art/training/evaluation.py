@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from studio import api
 from studio.api.model_card import Measure, ModelCard, training_rows
 
-from ..models.gan_model import MODEL_KIND, GanConfig, save_gan
+from ..models.gan_model import MODEL_KIND, save_gan
 from ..models.image_features import FeatureExtractor, ImageFeatures, Quality, composite, measure_quality
 from ..models.thumbnail import save_thumbnail
 from .data import ImageSet, to_tensor_values
@@ -32,6 +32,7 @@ HEALTHY = 0.5
 """Diversity above which the weights are kept for a return after a collapse."""
 COLLAPSED = 0.25
 SNAPSHOT = "before_collapse.safetensors"
+NAMES = {"stylegan2": "StyleGAN2", "fastgan": "FastGAN"}
 MEANINGS = {
     "KID": "on features of the studio's own autoencoder, comparable only with other GANs trained here; lower is better",
     "memorisation": "distance to the nearest training image, relative to that of held-out images; values well below 1 "
@@ -101,7 +102,7 @@ class Evaluator:
         step = int(notes["step"]) if notes else training.state.step
         measures = notes["measures"] if notes else training.measures
         folder = ctx.scratch / f"gan{suffix}"
-        config = GanConfig("stylegan2", training.data.class_names)
+        config = training.describe_generator()
         save_gan(folder, training.ema.state_dict(), config, training.discriminator.state_dict())
         save_thumbnail(folder, self.seed)
         build_card(params, training, step, measures, params.title + suffix, ctx.seed).write(folder)
@@ -136,10 +137,11 @@ def build_card(
     """Build the model card."""
     parameters = sum(value.numel() for value in training.ema.parameters())
     height, width = training.ema.image_size
+    architecture = NAMES[training.describe_generator().architecture]
     data = training.data.count_classes() or {"images": len(training.data.training)}
     return ModelCard(
         title=title,
-        summary=f"A generative adversarial network (StyleGAN2 layout) for images of {width} × {height} px.",
+        summary=f"A generative adversarial network ({architecture} layout) for images of {width} × {height} px.",
         rows={
             **training_rows("gan.train", training.state, seed=seed, parameters=parameters),
             "Loss": params.loss,

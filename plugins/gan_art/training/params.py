@@ -9,6 +9,7 @@ from studio import api
 Aspect: TypeAlias = Literal["1:1", "3:2", "2:3"]
 Width: TypeAlias = Literal["tiny", "small", "medium", "large"]
 Augmentation: TypeAlias = Literal["adaptive", "fixed", "off"]
+Architecture: TypeAlias = Literal["stylegan2", "fastgan"]
 Loss: TypeAlias = Literal["relativistic", "logistic"]
 
 SIZES = (32, 64, 128, 256, 512, 1024)
@@ -18,7 +19,19 @@ class GanTrainingParams(api.training.TrainingParams):
     """The form of *Train a GAN*."""
 
     field_order = (
-        *("folder", "more_folders", "title", "size", "aspect", "width", "steps", "label_by", "labels", "filters"),
+        *(
+            "folder",
+            "more_folders",
+            "title",
+            "size",
+            "aspect",
+            "architecture",
+            "width",
+            "steps",
+            "label_by",
+            "labels",
+            "filters",
+        ),
         *("mirror", "start_from", "frozen_layers", "batch", "learning_rate", "loss", "gamma", "augmentation"),
         *("augmentation_probability", "ema", "preview_every", "keep_every", "patience"),
     )
@@ -34,6 +47,9 @@ class GanTrainingParams(api.training.TrainingParams):
     width: Width = api.param("small", title="Network size", labels=("Tiny", "Small", "Medium", "Large"))
     """Small has about a million weights at 64 px and suits a processor. Large is that of the StyleGAN2 authors. Tiny
     is for trials."""
+    architecture: Architecture = api.param("stylegan2", labels=("StyleGAN2", "FastGAN"))
+    """StyleGAN2 has layers that can be mixed and bred. FastGAN learns faster from few images, such as a hundred; it is
+    square and has no classes."""
     steps: int | None = api.param(None, ge=1, le=10_000_000, title="Steps")
     """Empty uses 30,000 steps, which is half a million images."""
     label_by: str = api.param("", title="Class by")

@@ -25,6 +25,8 @@ WIDTHS: dict[Width, tuple[int, ...]] = {
     "large": (512, 512, 512, 512, 512, 256, 128, 64, 32),
 }
 """Channels of the blocks of 4, 8, … 1024 px."""
+FASTGAN_WIDTHS: dict[Width, int] = {"tiny": 2, "small": 8, "medium": 32, "large": 64}
+"""Channels at 128 px."""
 LATENTS: dict[Width, int] = {"tiny": 32, "small": 128, "medium": 256, "large": 512}
 MAPPING_LAYERS: dict[Width, int] = {"tiny": 2, "small": 2, "medium": 4, "large": 8}
 LABEL_SIZES: dict[Width, int] = {"tiny": 16, "small": 64, "medium": 128, "large": 512}
@@ -43,13 +45,15 @@ def choose_numbers(params: GanTrainingParams) -> GanDefaults:
     return GanDefaults(STEPS, BATCH, LEARNING_RATE, gamma).override(params)
 
 
-def build_networks(params: GanTrainingParams, classes: int, base: GanModel | None) -> tuple[Generator, Discriminator]:
+def build_networks(params: GanTrainingParams, classes: int, base: GanModel | None) -> tuple[Any, Discriminator]:
     """Return a generator and a discriminator, new ones or copies of those of a base model.
 
-    Raises BadInput for a base model that does not fit.
+    Raises BadInput for a base model that does not fit, and for a FastGAN with classes or another shape than a square.
     """
     if base is not None:
         return _copy_networks(params, classes, base)
+    if params.architecture == "fastgan":
+        return _create_fastgan(params, classes)
     return _create_networks(params.size, params.aspect, params.width, params.noise_from, params.transparent, classes)
 
 
@@ -77,6 +81,30 @@ def _create_networks(
         widths, constant, channels, classes, LABEL_SIZES[width] if classes else 0
     )
     return stylegan2.Generator(generator), stylegan2.Discriminator(discriminator)
+
+
+def build_decoder(params: GanTrainingParams, discriminator: Discriminator) -> Any:
+    """Return the decoder that a FastGAN's discriminator learns with; None for a StyleGAN2."""
+    if params.architecture != "fastgan":
+        return None
+    from ..networks.image_decoder import SIDE, ImageDecoder
+
+    config = discriminator.config
+    return ImageDecoder(config.widths[(SIDE // 4).bit_length() - 1], config.channels, params.size)
+
+
+def _create_fastgan(params: GanTrainingParams, classes: int) -> tuple[Any, Discriminator]:
+    from ..networks import fastgan
+
+    if classes or params.aspect != "1:1":
+        raise api.BadInput(
+            "A FastGAN is square and has no classes.", "Choose StyleGAN2, or a square without “Class by”."
+        )
+    channels = 4 if params.transparent else 3
+    width = FASTGAN_WIDTHS[params.width]
+    generator = fastgan.create_generator(2 * LATENTS[params.width], params.size, width, channels)
+    _, discriminator = _create_networks(params.size, "1:1", params.width, params.noise_from, params.transparent, 0)
+    return generator, discriminator
 
 
 def _copy_networks(params: GanTrainingParams, classes: int, base: GanModel) -> tuple[Generator, Discriminator]:

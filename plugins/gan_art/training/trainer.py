@@ -18,15 +18,17 @@ import numpy as np
 
 from studio import api
 
+from ..models.gan_model import GanConfig
 from .augmentation import augment, get_adaptive_augmentation
 from .data import TrainingData, to_tensor_values
 from .params import Augmentation, Loss
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from ..networks.stylegan2 import Discriminator, Generator
+    from ..networks.layers import Noise
+    from ..networks.stylegan2 import Discriminator
 
 PENALTY_INTERVAL = 8
 """Steps between two gradient penalties; their weight is multiplied by it."""
@@ -62,35 +64,43 @@ class GanTraining(api.training.Training):
 
     def __init__(
         self,
-        generator: Generator,
+        generator: Any,
         discriminator: Discriminator,
         data: TrainingData,
         hyper: Hyperparameters,
         checkpoint_dir: Path,
+        decoder: nn.Module | None = None,
     ) -> None:
-        """Start a training. Parameters of the discriminator that require no gradient stay as they are."""
+        """Start a training. Parameters of the discriminator that require no gradient stay as they are.
+
+        With a `decoder`, the discriminator also learns features from which its training images can be decoded.
+        """
         import torch
 
         self.generator = place(generator, hyper.device)
         self.discriminator = place(discriminator, hyper.device)
-        self.ema: Generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.decoder = None if decoder is None else place(decoder, hyper.device)
+        self.ema: Any = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.data, self.hyper = data, hyper
         self.augmentation: Any = get_adaptive_augmentation()(hyper.augmentation_probability)
         self.parts = 1
         """Number of parts in which a batch is computed, one after the other, to save memory."""
         self.measures: dict[str, float] = {}
         self._trained = [value for value in discriminator.parameters() if value.requires_grad]
+        decoding = {} if self.decoder is None else {"decoder": self.decoder}
+        learning = [*self._trained, *(value for network in decoding.values() for value in network.parameters())]
         super().__init__(
             checkpoint_dir,
             networks={
                 "generator": self.generator,
                 "discriminator": self.discriminator,
                 "augmentation": self.augmentation,
+                **decoding,
             },
             averages={"ema": (self.ema, self.generator)},
             optimizers={
                 "generator_optimizer": torch.optim.Adam(self.generator.parameters(), betas=BETAS),
-                "discriminator_optimizer": torch.optim.Adam(self._trained, betas=BETAS),
+                "discriminator_optimizer": torch.optim.Adam(learning, betas=BETAS),
             },
             schedule=api.training.LearningRateSchedule(hyper.steps, hyper.learning_rate, "constant", warm_up=WARM_UP),
             ema=hyper.ema,
@@ -170,16 +180,20 @@ class GanTraining(api.training.Training):
         is_penalised = self.state.step % PENALTY_INTERVAL == 0
         with self.autocast():
             with torch.no_grad():
-                generated = self.generator(latents, labels, noise=self.random(3 + part % 4))
+                generated = generate(self.generator, latents, labels, self.random(3 + part % 4))
             random = self.random(7 + part % 4)
             real = augment(images, self.probability, random).detach().requires_grad_(is_penalised)
             fake = augment(generated.float(), self.probability, random).detach()
             fake.requires_grad_(is_penalised and self.hyper.loss == "relativistic")
-            real_scores, fake_scores = self.discriminator(real, labels), self.discriminator(fake, labels)
+            features = self.discriminator.extract_features(real)
+            real_scores = self.discriminator.score_features(features, labels)
+            fake_scores = self.discriminator(fake, labels)
             if self.hyper.loss == "relativistic":
                 loss = functional.softplus(fake_scores - real_scores).mean()
             else:
                 loss = functional.softplus(-real_scores).mean() + functional.softplus(fake_scores).mean()
+            if self.decoder is not None:
+                loss = loss + self.decoder.measure_error(features, real.detach())
             if is_penalised:
                 scored = [(real_scores, real)]
                 scored += [(fake_scores, fake)] if self.hyper.loss == "relativistic" else []
@@ -194,7 +208,7 @@ class GanTraining(api.training.Training):
         from torch.nn import functional
 
         with self.autocast():
-            generated = self.generator(latents, labels, noise=self.random(3 + part % 4))
+            generated = generate(self.generator, latents, labels, self.random(3 + part % 4))
             random = self.random(11 + part % 4)
             fake_scores = self.discriminator(augment(generated.float(), self.probability, random), labels)
             if self.hyper.loss == "logistic":
@@ -216,7 +230,7 @@ class GanTraining(api.training.Training):
                 batch, batch_labels = self.draw_batch(images.pixels, images.labels, random)
                 batch = augment(batch, self.probability, random)
                 scores.append(self.discriminator(batch, batch_labels).float().mean())
-            generated = self.generator(self.draw_latents(self.hyper.batch, random), labels)
+            generated = generate(self.generator, self.draw_latents(self.hyper.batch, random), labels)
             generated = augment(generated.float(), self.probability, random)
             scores.append(self.discriminator(generated, labels).float().mean())
         self.augmentation.adapt(*(score.cpu() for score in scores), self.hyper.batch * ADAPTATION_INTERVAL)
@@ -236,9 +250,13 @@ class GanTraining(api.training.Training):
         return " · ".join(shown or [f"loss {self.state.loss:.3f}"])
 
     def update_mean_style(self) -> None:
-        """Compute the mean style of the averaged generator, for truncation."""
+        """Compute the mean style of the averaged generator, for truncation, and take over statistics of batches."""
         import torch
 
+        for average, value in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
+            average.copy_(value)
+        if not hasattr(self.ema, "mapping"):
+            return
         random = torch.Generator("cpu").manual_seed(self.hyper.seed)
         latents = self.draw_latents(MEAN_SAMPLES, random)
         labels = None
@@ -248,6 +266,12 @@ class GanTraining(api.training.Training):
             labels = torch.eye(self.generator.classes)[numbers[drawn]].to(self.hyper.device)
         with torch.no_grad():
             self.ema.mapping.w_avg.copy_(self.ema.mapping(latents, labels).mean(dim=0))
+
+    def describe_generator(self) -> GanConfig:
+        """Return what the folder of the averaged generator says about it."""
+        if hasattr(self.ema, "mapping"):
+            return GanConfig("stylegan2", self.data.class_names)
+        return GanConfig("fastgan", options={"tangent": True})
 
     def generate(self, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
         """Generate images with the averaged generator; labels are drawn as they are frequent in the data.
@@ -267,9 +291,15 @@ class GanTraining(api.training.Training):
         with torch.inference_mode():
             for start in range(0, count, self.hyper.batch):
                 row = slice(start, start + self.hyper.batch)
-                made = self.ema(latents[row], None if labels is None else labels[row])
+                made = generate(self.ema, latents[row], None if labels is None else labels[row])
                 images.append(made.float().clamp(-1, 1).cpu())
         return torch.cat(images).clone(), labels
+
+
+def generate(network: Any, latents: Tensor, labels: Tensor | None, noise: Noise = "const") -> Tensor:
+    """Return the images of latents."""
+    images: Tensor = network.synthesize(network.map_latents(latents, labels), noise)
+    return images
 
 
 def place(network: Any, device: str) -> Any:

@@ -73,6 +73,16 @@ def test_a_gan_is_trained_loaded_and_trained_further(folder: Path, tmp_path: Pat
     assert gan_model.open_gan(further.folder).class_names == []
 
 
+def test_a_fastgan_is_trained_on_few_images(folder: Path, tmp_path: Path) -> None:
+    trained, _ = train_gan(testing.FakeContext(7, tmp_path / "job"), folder=folder, architecture="fastgan", size=64)
+    model = gan_model.open_gan(trained.folder)
+    assert model.config.architecture == "fastgan"
+    assert model.synthesize(model.map_latents(torch.randn(2, model.generator.latent_size))).shape == (2, 3, 64, 64)
+    assert "FastGAN" in (trained.folder / "README.md").read_text("utf-8")
+    with pytest.raises(api.BadInput, match="square and has no classes"):
+        train_gan(testing.FakeContext(8, tmp_path / "next"), folder=folder, architecture="fastgan", label_by="folder")
+
+
 def test_transparent_portraits_are_learnt(folder: Path, tmp_path: Path) -> None:
     trained, _ = train_gan(testing.FakeContext(7, tmp_path / "job"), folder=folder, aspect="2:3", transparent=True)
     generator = gan_model.open_gan(trained.folder).generator

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.gan_art.networks import stylegan2
+from plugins.gan_art.networks import fastgan, stylegan2
+from plugins.gan_art.networks.image_decoder import ImageDecoder
 from plugins.gan_art.training import augmentation
 from plugins.gan_art.training.data import ImageSet, TrainingData
 from plugins.gan_art.training.trainer import GanTraining, Hyperparameters
@@ -58,6 +59,34 @@ def test_a_killed_and_resumed_training_equals_an_unkilled_one(loss: str, classes
     expected, resumed = read_weights(whole), read_weights(after)
     assert expected.keys() == resumed.keys()
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+
+
+def build_fastgan(folder: Path) -> GanTraining:
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    images = ImageSet(pixels, np.zeros(12, np.int64))
+    critic = stylegan2.Discriminator(stylegan2.DiscriminatorConfig((8, 8, 4)))
+    generator = fastgan.create_generator(8, 16, 2, 3)
+    return GanTraining(generator, critic, TrainingData(images, images), HYPER, folder, ImageDecoder(8, 3, 16))
+
+
+def test_a_resumed_fastgan_equals_an_unkilled_one_and_its_decoder_learns(tmp_path: Path) -> None:
+    whole, before = build_fastgan(tmp_path / "whole"), build_fastgan(tmp_path / "killed")
+    start = [value.clone() for value in whole.decoder.parameters()]  # type: ignore[union-attr]
+    for _ in range(6):
+        whole.step()
+    for number in range(4):
+        before.step()
+        if number == 2:
+            before.save()
+    after = build_fastgan(tmp_path / "killed")
+    assert after.resume()
+    for _ in range(3):
+        after.step()
+    expected, resumed = read_weights(whole), read_weights(after)
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    assert any(not torch.equal(one, other) for one, other in zip(start, whole.decoder.parameters(), strict=True))  # type: ignore[union-attr]
 
 
 def test_both_networks_learn_and_the_average_follows(tmp_path: Path) -> None:
