@@ -131,6 +131,8 @@ class TrainDiffusion(api.Tool):
     def estimate(self, params: Params, ctx: api.EstimateContext) -> api.Estimate:
         libraries.import_libraries()
         settings = presets.resolve(params.kind, params)
+        if params.kind == "lora":
+            settings = lora.forecast_settings(params, settings, forecast.find_family(ctx, params.model))
         parts = settings.options.accumulation
         numbers = replace(settings, batch=settings.batch * parts)
         count = forecast.count_images(params)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FEW_IMAGES = 1000
 """Number of images below which a new model memorises them."""
 _PIXELS_PER_LATENT, _LATENT_CHANNELS = 8, 4
+_UNET_FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 
 
 def measure_new_model(width: str, size: int) -> api.training.NetworkCost:
@@ -53,18 +54,28 @@ def _measure_new_model(width: str, side: int) -> api.training.NetworkCost:
     return api.training.NetworkCost(text.weights + unet.weights, text.activations + unet.activations)
 
 
+def find_family(ctx: api.EstimateContext, choice: str) -> str:
+    """Return the name of a model's family; empty where it is not known yet."""
+    found = _find_metadata(ctx, choice)
+    return found.family.name if found else ""
+
+
+def _find_metadata(ctx: api.EstimateContext, choice: str) -> metadata.ModelMetadata | None:
+    try:
+        return metadata.metadata_of(ctx, choice)
+    except (api.BadInput, OSError):
+        return None
+
+
 def measure_base_model(
     ctx: api.EstimateContext, choice: str, size: int, options: AdapterOptions | InversionOptions | None
 ) -> api.training.NetworkCost | None:
     """Return the cost of training a base model for one image, or an addition to it. Text encoders are not counted.
 
-    Returns None for a model that is not on this computer or cannot be trained.
+    Returns None for a model that is not on this computer, cannot be trained, or has no UNet.
     """
-    try:
-        found = metadata.metadata_of(ctx, choice)
-    except (api.BadInput, OSError):
-        return None
-    if found is None or not found.denoiser_config.get("cross_attention_dim"):
+    found = _find_metadata(ctx, choice)
+    if found is None or found.family.name not in _UNET_FAMILIES:
         return None
     config = msgspec.json.encode(found.denoiser_config).decode()
     unet = _measure_unet(config, size // found.scale_factor, options)

@@ -17,6 +17,7 @@ from .adapter import AdapterOptions
 from .base_model import BaseModel
 from .flow_families import FLOW_FAMILIES, FlowFamily
 from .flow_model import FlowModel, find_call_arguments
+from .objective import Weighting
 from .options import DiffusionTrainingParams
 from .presets import Settings
 from .prompt_store import PromptStore
@@ -112,10 +113,24 @@ def fit_settings(
         yield api.Notice("The base model is not offloaded, since this device has no memory of its own.")
     if params.text_encoder == "on" and not adapter.text_encoder:
         yield api.Notice(f"The text encoders of {base.title} are not trained, its transformer alone.", "warning")
-    weighting = settings.options.objective.weighting
-    if params.weighting == "preset" and isinstance(base.components, FlowModel):
-        weighting = "none"
-    return settings.with_base(adapter, storage, weighting)
+    return settings.with_base(adapter, storage, _choose_weighting(params, settings, base.components))
+
+
+def forecast_settings(params: DiffusionTrainingParams, settings: Settings, family: str) -> Settings:
+    """Return the settings that a family of base models allows, before the model is loaded."""
+    flow = next((flow for flow in FLOW_FAMILIES.values() if flow.name == family), None)
+    if flow is None:
+        return settings
+    layers = settings.adapter.layers if settings.adapter.layers in flow.layers else [*flow.layers][-1]
+    adapter = replace(settings.adapter, layers=layers, text_encoder=False)
+    weighting = "none" if params.weighting == "preset" else params.weighting
+    return settings.with_base(adapter, settings.options.storage, weighting)
+
+
+def _choose_weighting(params: DiffusionTrainingParams, settings: Settings, model: TrainableModel) -> Weighting:
+    """Choose the weighting of the loss, of which presets have none for flow matching."""
+    is_preset = params.weighting == "preset" and isinstance(model, FlowModel)
+    return "none" if is_preset else settings.options.objective.weighting
 
 
 def _fit_options(model: TrainableModel, options: AdapterOptions) -> AdapterOptions:

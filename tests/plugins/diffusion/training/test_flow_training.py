@@ -14,6 +14,7 @@ import torch
 from plugins.diffusion.models import loader
 from plugins.diffusion.modifiers import lora as modifier
 from plugins.diffusion.tools.text_to_image import TextToImage
+from plugins.diffusion.tools.train import TrainDiffusion
 from plugins.diffusion.training import flow_matching, frozen_weights, lora, lora_file
 from plugins.diffusion.training.adapter import AdapterOptions, AdapterType
 from plugins.diffusion.training.flow_families import FLOW_FAMILIES
@@ -217,6 +218,16 @@ def test_unknown_family_names_those_that_can_be_trained(
         "LoRAs can be trained for Stable Diffusion 1, 2 and XL, Stable Diffusion 3, FLUX.1, Qwen-Image, Z-Image, Sana "
         "and models trained here, and pixart-sigma (PixArt-Σ) is none of these. Choose another model."
     )
+
+
+def test_estimate_leaves_open_what_a_transformer_needs(photos: Path, tiny_model: Callable[[str], Path]) -> None:
+    found = testing.estimate(
+        TrainDiffusion, folder=photos, kind="lora", size=64, model=str(tiny_model("sana")), purpose="style"
+    )
+    assert found is not None
+    assert (found.memory, found.notes["steps"]) == (0, "2,500, 1,250 epochs")
+    said = [found.notes[name] for name in ("layers", "weighting", "text_encoder")]
+    assert said == ["attention + feed-forward", "none", "off"]
 
 
 def test_new_prompts_of_previews_load_the_text_encoders_again(
