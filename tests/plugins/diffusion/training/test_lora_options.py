@@ -109,7 +109,9 @@ def test_early_stopping_follows_the_held_out_loss(photos: Path, tmp_path: Path, 
 def test_regularisation_folder_needs_no_minimum(photos: Path, tmp_path: Path, sd: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()
-    Image.new("RGB", (96, 96)).save(others / "house.png")
+    house = Image.new("RGB", (96, 96), "white")
+    house.paste((120, 40, 20), (20, 40, 80, 96))
+    house.save(others / "house.png")
     values = {**TINY, "folder": photos, "model": str(sd), "regularisation": others, "regularisation_weight": 0.5}
     with_others, _ = run(tmp_path / "a", **values)
     without, _ = run(tmp_path / "b", **{**values, "regularisation": None})
