@@ -106,6 +106,7 @@ def test_finish_now_keeps_the_model(tmp_path: Path) -> None:
     events = change_at(5, run(line), lambda: record_of(line).write_changes(TrainingChanges(finish=True)))
     assert line.state.step == 6
     assert api.Notice("Finished at step 6 of 12.") in events
+    assert [entry.step for entry in record_of(line).read_previews()] == [4, 6]
     again = Watched(tmp_path)
     assert [event for event in run(again) if isinstance(event, api.Progress)] == []
 

@@ -173,7 +173,8 @@ class Training(OptimizerSteps):
                 yield from self._take_step(memory_error)
                 stepped = time.monotonic()
                 timer.add_step(stepped - clock)
-                if self._is_preview_due(params):
+                is_shown = self._is_preview_due(params)
+                if is_shown:
                     yield from self._show_previews(ctx, preview)
                     timer.add_preview(time.monotonic() - stepped)
                 yield from self._save_models(params, save_model)
@@ -182,6 +183,8 @@ class Training(OptimizerSteps):
                 clock = now
                 self._recorder.write_point(self.state.step, self.state.seconds, force=self.state.step == self.steps)
                 changes = yield from self._apply_changes()
+                if changes and not is_shown and self.state.step >= self.steps:
+                    yield from self._show_previews(ctx, preview)
                 is_stale = _is_stale(self.state, params)
                 if changes or is_stale or save_timer.is_due(now) or self.state.step >= self.steps:
                     self.save()

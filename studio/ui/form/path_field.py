@@ -100,7 +100,7 @@ class ModelEditor(Editor):
         )
         typed = self.combo.lineEdit()
         assert typed is not None
-        typed.setPlaceholderText("No model found: choose one")
+        self._typed = typed
         labels.describe(typed, field.title)
         self._browse = QToolButton()
         self._browse.setIcon(icons.icon("folder-open-outline"))
@@ -150,6 +150,8 @@ class ModelEditor(Editor):
         if names and names == self._names and titles == [self.combo.itemText(row) for row in range(len(titles))]:
             return
         self._names = names
+        nothing = "None" if self.field.optional else "Choose a model"
+        self._typed.setPlaceholderText(nothing if names else "No model found: choose one")
         self.combo.clear()
         self.combo.addItems(titles)
         self.show_value(self._value)

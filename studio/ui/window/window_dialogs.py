@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QPoint, Signal
 
+from studio.core import training_record
 from studio.core.job import Job, Lane
 from studio.library.creation import Creation
 from studio.state.notices import Notice
@@ -106,6 +108,9 @@ class WindowDialogs(QObject):
         shown.activateWindow()
 
     def announce_model(self, model: Creation) -> None:
+        if not training_record.of_model(Path(model.path)).exists():
+            self._session.notices.info(f"{model.title} is ready.")
+            return
         self._session.notices.add(
             Notice(f"{model.title} is trained.", action_label="Show training", action=lambda: self.open_training(model))
         )

@@ -260,6 +260,11 @@ def test_the_status_bar_and_a_notice_open_the_training(
     qtbot.waitUntil(lambda: not button.isVisible())
 
 
+def test_a_model_that_was_not_trained_is_ready(window: Window, tmp_path: Path) -> None:
+    window.dialogs.announce_model(make_creation(tmp_path / "model", 6, CreationKind.MODEL, title="My blend"))
+    assert window.session.notices.items[-1].text == "My blend is ready."
+
+
 def test_without_a_training_a_notice_says_so(qtbot: QtBot, window: Window) -> None:
     window.dialogs.open_training()
     assert window.findChildren(TrainingWindow) == []
