@@ -14,10 +14,11 @@ import torch
 from torch.nn import functional
 
 from plugins.gan_art.models.gan_model import GanConfig, GanModel, save_gan
+from plugins.gan_art.models.pixels import to_tensor_values
 from plugins.gan_art.networks.stylegan2 import Generator
 from plugins.gan_art.training import setup
 from plugins.gan_art.training.augmentation import augment
-from plugins.gan_art.training.data import ImageSet, TrainingData, to_tensor_values
+from plugins.gan_art.training.data import ImageSet, TrainingData
 from plugins.gan_art.training.params import GanTrainingParams
 from plugins.gan_art.training.trainer import BETAS, PENALTY_INTERVAL, GanTraining, Hyperparameters, place
 from studio import api, testing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio import api
+from ..models.pixels import read_pixels, to_tensor_values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,16 +18,8 @@ def read_target(path: Path, model: GanModel) -> Tensor:
 
     Colours are multiplied by alpha where the GAN makes transparent images. Raises BadInput for an unreadable image.
     """
-    import numpy as np
     import torch
-    from PIL import Image, ImageOps
 
-    height, width = model.generator.image_size
-    channels = model.generator.channels
-    picture = api.images.open_picture(path)
-    picture = picture.convert("RGBA") if channels == 4 else api.images.flatten_alpha(picture)
-    fitted = np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
-    values = torch.from_numpy(fitted.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
-    if channels == 4:
-        values = torch.cat([values[:, :3] * (values[:, 3:] + 1) / 2, values[:, 3:]], dim=1)
-    return values.contiguous()
+    generator = model.generator
+    pixels = read_pixels(path, generator.image_size, 4 if generator.channels == 4 else 3)
+    return torch.from_numpy(to_tensor_values(pixels[None]))

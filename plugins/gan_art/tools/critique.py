@@ -10,6 +10,7 @@ from studio import api
 from ..editing.critique import Grade, grade_images
 from ..models.gan_model import MODEL_KIND, STARTER, load_gan
 from ..models.image_features import composite
+from ..sampling.images import arrange_sheet
 from ..sampling.targets import read_target
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 MIN_SIDE = 128
-GAP = 4
 HEAT = (255, 96, 0)
 """Colour of the places that move the score."""
 
@@ -59,7 +59,7 @@ class Critique(api.Tool):
                 row["class"] = names[grade.class_number]
             ranking.append(row)
         tiles = [draw_tile(composite(targets[number]), grades[number]) for number in order]
-        yield api.Image(arrange(tiles), notes={"ranking": ranking})
+        yield api.Image(arrange_sheet(tiles, min(COLUMNS, len(tiles)), len(tiles)), notes={"ranking": ranking})
 
 
 def draw_tile(image: Tensor, grade: Grade) -> NDArray[np.uint8]:
@@ -78,17 +78,3 @@ def draw_tile(image: Tensor, grade: Grade) -> NDArray[np.uint8]:
     text = f"{grade.score:+.2f} · better than {grade.percentile:.0%}"
     ImageDraw.Draw(band).text((6, 4), text, fill=(235, 235, 235))
     return np.concatenate([pair, np.asarray(band)], axis=0)
-
-
-def arrange(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Arrange tiles of one size in rows, the first at the top left."""
-    import numpy as np
-
-    height, width, _ = tiles[0].shape
-    columns = min(COLUMNS, len(tiles))
-    rows = -(-len(tiles) // columns)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for number, tile in enumerate(tiles):
-        top, left = number // columns * (height + GAP), number % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio import api
 
+from ..models.pixels import read_pixels
 from .params import Aspect, GanTrainingParams
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 MAX_IMAGES = 100_000
 MAX_BYTES = 4 * 2**30
@@ -113,33 +111,6 @@ def read_training_data(params: GanTrainingParams) -> Generator[api.Event, None, 
     return TrainingData(
         _stack(training, (height, width, channels)), _stack(holdout, (height, width, channels)), names, skipped
     )
-
-
-def read_pixels(path: Path, size: tuple[int, int], channels: int = 3) -> NDArray[np.uint8]:
-    """Read an image, cropped at the centre and scaled to `size` (height, width), uint8 [height, width, channels].
-
-    Raises BadInput for a file that cannot be read or has too few pixels.
-    """
-    image = api.images.open_picture(path)
-    api.datasets.refuse_tiny(path, image.size)
-    if channels == 4:
-        return np.asarray(_fit(image.convert("RGBA"), size))
-    return np.asarray(_fit(api.images.flatten_alpha(image), size))
-
-
-def to_tensor_values(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Convert uint8 [n, h, w, c] to float32 [n, c, h, w] in -1..1, colours multiplied by alpha where there is one."""
-    values = np.moveaxis(pixels.astype(np.float32) / np.float32(127.5) - np.float32(1), -1, -3)
-    if values.shape[-3] == 4:
-        values[..., :3, :, :] *= (values[..., 3:, :, :] + 1) / 2
-    return np.ascontiguousarray(values)
-
-
-def _fit(image: Image, size: tuple[int, int]) -> Image:
-    from PIL import Image as PilImage
-    from PIL import ImageOps
-
-    return ImageOps.fit(image, (size[1], size[0]), PilImage.Resampling.LANCZOS)
 
 
 def _stack(samples: Sequence[TrainingImage], shape: tuple[int, int, int]) -> ImageSet:

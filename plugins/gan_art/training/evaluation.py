@@ -14,8 +14,9 @@ from studio.api.model_card import Measure, ModelCard, training_rows
 
 from ..models.gan_model import MODEL_KIND, save_gan
 from ..models.image_features import FeatureExtractor, ImageFeatures, Quality, composite, measure_quality
+from ..models.pixels import to_tensor_values
 from ..models.thumbnail import save_thumbnail
-from .data import ImageSet, to_tensor_values
+from .data import ImageSet
 from .params import GanTrainingParams
 from .trainer import GanTraining
 

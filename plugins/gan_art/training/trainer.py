@@ -19,8 +19,9 @@ import numpy as np
 from studio import api
 
 from ..models.gan_model import GanConfig
+from ..models.pixels import to_tensor_values
 from .augmentation import augment, get_adaptive_augmentation
-from .data import TrainingData, to_tensor_values
+from .data import TrainingData
 from .params import Augmentation, Loss
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plugins.gan_art.models import pixels as pixels_of
 from plugins.gan_art.training import data
 from plugins.gan_art.training.data import TrainingData
 from plugins.gan_art.training.params import GanTrainingParams
@@ -100,11 +101,11 @@ def test_images_are_cropped_scaled_and_split(folder: Path) -> None:
 
 def test_transparent_colours_are_multiplied_by_alpha(tmp_path: Path) -> None:
     save(tmp_path / "a.png", (255, 255, 255, 0))
-    pixels = data.read_pixels(tmp_path / "a.png", (32, 32), 4)
-    values = data.to_tensor_values(pixels[None])
+    pixels = pixels_of.read_pixels(tmp_path / "a.png", (32, 32), 4)
+    values = pixels_of.to_tensor_values(pixels[None])
     assert values.shape == (1, 4, 32, 32)
     assert np.abs(values[:, :3]).max() == 0
     assert (values[:, 3] == -1).all()
-    flat = data.read_pixels(tmp_path / "a.png", (32, 32))
+    flat = pixels_of.read_pixels(tmp_path / "a.png", (32, 32))
     assert flat.shape == (32, 32, 3)
     assert flat.min() == 255
