@@ -47,6 +47,13 @@ class Direction:
     """Change of the images, relative to a random direction of the same length."""
     side_effects: float = 0.0
     """Fraction (0..1) of the change that differs from image to image."""
+    change: Tensor | None = None
+    """[e]: mean change of the features of images, where it was measured."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that it changes."""
+        return tuple(self.values.any(dim=1).nonzero().flatten().tolist())
 
 
 def choose_layers(count: int, layer_range: LayerRange) -> slice:
@@ -125,7 +132,8 @@ class DirectionMeter:
         common = float(change.mean(dim=0).norm())
         size = float(change.square().sum(dim=1).mean().sqrt())
         shared = (common / max(1e-9, size)) ** 2
-        return Direction(name, values, mean / max(1e-9, self._measure_random(values)), 1 - shared)
+        effect = mean / max(1e-9, self._measure_random(values))
+        return Direction(name, values, effect, 1 - shared, change.mean(dim=0))
 
     def _measure_random(self, values: Tensor) -> float:
         """Return the mean change by random directions in the same layers and of the same length."""
@@ -173,19 +181,45 @@ def rank_directions(
 
 
 def keep_different(ranked: Sequence[Direction], count: int, *, max_cosine: float = 0.8) -> list[Direction]:
-    """Return the first `count` directions that do not resemble an earlier one."""
+    """Return the first `count` directions that do not resemble an earlier one in the styles or in the images.
+
+    Each range of layers has an equal share if it can fill it: directions of fine layers have the fewest side effects
+    and would leave no place for shapes.
+    """
+    ranges = {direction.layers for direction in ranked}
+    share = -(-count // max(1, len(ranges)))
+    kept: list[int] = []
+    for limit in (share, count):
+        for number, direction in enumerate(ranked):
+            others = [ranked[one] for one in kept]
+            is_full = sum(one.layers == direction.layers for one in others) >= limit
+            if number in kept or is_full or len(kept) == count:
+                continue
+            if all(_measure_likeness(direction, one) < max_cosine for one in others):
+                kept.append(number)
+    return [ranked[number] for number in sorted(kept)]
+
+
+def _measure_likeness(first: Direction, second: Direction) -> float:
+    """Return the greater cosine, without its sign, of two directions: of their values, or of what they change."""
     from torch.nn import functional
 
-    kept: list[Direction] = []
-    for direction in ranked:
-        flat = direction.values.flatten()
-        if all(
-            abs(float(functional.cosine_similarity(flat, one.values.flatten(), dim=0))) < max_cosine for one in kept
-        ):
-            kept.append(direction)
-        if len(kept) == count:
-            break
-    return kept
+    pairs = [(first.values, second.values)]
+    if first.change is not None and second.change is not None:
+        pairs.append((first.change, second.change))
+    cosines = [functional.cosine_similarity(one.flatten(), other.flatten(), dim=0) for one, other in pairs]
+    return max(abs(float(cosine)) for cosine in cosines)
+
+
+def number_names(directions: Sequence[Direction]) -> list[Direction]:
+    """Return the directions with a number after each name that several have, in order."""
+    names = [direction.name for direction in directions]
+    numbered = []
+    for number, direction in enumerate(directions):
+        ordinal = names[: number + 1].count(direction.name)
+        is_shared = names.count(direction.name) > 1
+        numbered.append(replace(direction, name=f"{direction.name} {ordinal}") if is_shared else direction)
+    return numbered
 
 
 def teach_direction(liked: Tensor, disliked: Tensor) -> Tensor:

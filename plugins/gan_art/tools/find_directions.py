@@ -35,7 +35,7 @@ class FindDirections(api.Tool):
         )
         """Coarse layers decide the shape, middle ones parts and patterns, fine ones colours and texture."""
         keep: int = api.param(8, ge=1, le=64, title="Directions")
-        """Number of directions that are kept: those with the greatest effect and the fewest side effects."""
+        """Number of directions that are kept: in each range, those with the greatest effect and few side effects."""
         names: list[str] = api.param([], max_items=64, title="Names")
         """Names of the directions in order of their rank. Names can also be given later with “Name directions”."""
         title: str = api.param("My directions", title="Name")
@@ -53,7 +53,7 @@ class FindDirections(api.Tool):
                 continue
             for layers in ranges:
                 found = directions.find_candidates(model, method, layers, CANDIDATES, ctx.seed)
-                candidates += [(f"{layers.capitalize()} {number}", values) for number, values in enumerate(found, 1)]
+                candidates += [(layers.capitalize(), values) for values in found]
         ranked: list[directions.Direction] = []
         for number, ranked in directions.rank_directions(meter, candidates):  # noqa: B007
             yield api.Progress(number, len(candidates), "Measuring directions")
@@ -61,7 +61,7 @@ class FindDirections(api.Tool):
         for number, direction in enumerate(directions.keep_different(ranked, params.keep), 1):
             kept.append(meter.calibrate(direction))
             yield api.Progress(number, params.keep, "Measuring the ranges")
-        kept = directions.rename_directions(kept, params.names)
+        kept = directions.rename_directions(directions.number_names(kept), params.names)
         sheet = direction_sheet.build_sheet(model, kept, ctx.seed)
         yield api.Preview(sheet, "From minus to plus, one direction per row")
         yield direction_sheet.save_set(ctx, params.title, kept, model, sheet, MODEL_KIND)

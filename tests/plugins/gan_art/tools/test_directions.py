@@ -187,3 +187,26 @@ def test_files_that_do_not_fit_are_refused(name: str, values: Any, tmp_path: Pat
 
 def test_all_tools_of_the_plugin_conform() -> None:
     testing.check_plugin(gan_art.studio_tools())
+
+
+def make_direction(name: str, layer: int, place: int, change: int) -> directions.Direction:
+    values = torch.zeros(3, 4)
+    values[layer, place] = 1.0
+    return directions.Direction(name, values, change=torch.eye(8)[change])
+
+
+def test_directions_that_do_the_same_are_kept_once_and_each_range_has_its_share() -> None:
+    ranked = [
+        make_direction("light", 2, 0, 0),
+        make_direction("light again", 2, 1, 0),
+        make_direction("red", 2, 2, 1),
+        make_direction("green", 2, 3, 2),
+        make_direction("round", 0, 0, 3),
+    ]
+    names = [[one.name for one in directions.keep_different(ranked, count)] for count in (2, 3, 5)]
+    assert names == [["light", "round"], ["light", "red", "round"], ["light", "red", "green", "round"]]
+
+
+def test_directions_of_one_name_are_numbered() -> None:
+    made = [make_direction(name, 0, 0, 0) for name in ("Fine", "Coarse", "Fine")]
+    assert [one.name for one in directions.number_names(made)] == ["Fine 1", "Coarse", "Fine 2"]
