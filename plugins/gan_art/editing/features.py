@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Operation: TypeAlias = Literal["rotate", "scale", "shift", "mirror", "erode", "dilate", "invert", "amplify"]
 LABELS = ("Rotate", "Scale", "Shift", "Mirror", "Erode", "Dilate", "Invert", "Amplify")
 
+GOLDEN_RATIO = 0.618034
+"""Its multiples modulo 1 take channels from all over."""
+
 
 def list_sizes(model: GanModel) -> list[int]:
     """Return the shorter sides in px of the layers whose features can be changed. Raises BadInput if there are none."""
@@ -63,7 +66,8 @@ def record_features(model: GanModel, size: int) -> Iterator[list[Tensor]]:
 def bend(features: Tensor, operation: Operation, amount: float) -> Tensor:
     """Return changed features. An `amount` of 0 changes nothing; 1 and -1 are strong.
 
-    1 is a quarter turn, twice the size, a shift by a quarter, a window of 5 × 5 places, or twice the contrast.
+    1 is a quarter turn, twice the size, a shift by a quarter, a window of 5 × 5 places, all channels inverted, or twice
+    the contrast.
     """
     import torch
     from torch.nn import functional
@@ -81,9 +85,24 @@ def bend(features: Tensor, operation: Operation, amount: float) -> Tensor:
         return torch.lerp(features, pooled, min(1.0, abs(amount)))
     if operation == "invert":
         mean = features.mean(dim=(2, 3), keepdim=True)
-        return features + 2 * amount * (mean - features)
+        return features + 2 * _choose_channels(features.shape[1], amount).to(features) * (mean - features)
     mean = features.mean(dim=(2, 3), keepdim=True)
     return mean + (features - mean) * (1 + amount)
+
+
+def _choose_channels(count: int, amount: float) -> Tensor:
+    """Return how much of each channel is inverted, [1, count, 1, 1].
+
+    An amount below 1 inverts so many of the channels whole, because all of them by a half would be an empty image; the
+    next channel is inverted in part. Negative amounts begin with the channels that positive ones take last. Above 1,
+    all are inverted with more contrast.
+    """
+    import torch
+
+    order = torch.arange(count) * GOLDEN_RATIO % 1
+    rank = order.argsort(descending=amount < 0).argsort()
+    strength = max(1.0, (1 + abs(amount)) / 2)
+    return strength * (abs(amount) * count - rank).clamp(0, 1)[None, :, None, None]
 
 
 def _transform(features: Tensor, operation: Operation, amount: float) -> Tensor:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STARTS = 48
 """Number of random images of which the most similar one is the start."""
-LEARNING_RATE = 0.05
+LEARNING_RATE = 0.1
 WARM_UP, COOL_DOWN = 0.05, 0.3
 """Fractions of the steps in which the learning rate rises and falls."""
 PIXEL_WEIGHT = 2.0

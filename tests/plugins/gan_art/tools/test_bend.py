@@ -46,6 +46,10 @@ def test_operations_do_what_they_say() -> None:
     mean = values.mean(dim=(2, 3))
     assert torch.allclose(features.bend(values, "invert", 1.0).mean(dim=(2, 3)), mean, atol=1e-5)
     assert torch.allclose(features.bend(features.bend(values, "invert", 1.0), "invert", 1.0), values, atol=1e-5)
+    half, other = features.bend(values, "invert", 0.5), features.bend(values, "invert", -0.5)
+    whole = features.bend(values, "invert", 1.0)
+    assert torch.allclose(half + other, values + whole, atol=1e-5), "the one inverts what the other leaves"
+    assert half.std(dim=(2, 3)).allclose(values.std(dim=(2, 3)), atol=1e-5), "no channel is emptied"
 
 
 def test_bending_changes_the_image_in_the_region_only(tmp_path: Path) -> None:
