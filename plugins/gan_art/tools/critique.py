@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from studio import api
 
-from ..editing.critique import Grade, grade_images
+from ..editing.critique import Critic, Grade
 from ..models.gan_model import MODEL_KIND, STARTER, load_gan
-from ..models.image_features import composite
+from ..models.image_features import composite, load_extractor
 from ..sampling.images import arrange_sheet
 from ..sampling.targets import read_target
 
@@ -42,22 +42,31 @@ class Critique(api.Tool):
     def run(self, params: Params, ctx: api.Context) -> Iterator[api.Event]:
         yield api.Progress(0, len(params.images), "Loading the model")
         model = load_gan(ctx, params.model)
+        critic = Critic(model, load_extractor(ctx), ctx.seed)
         targets, grades = [], []
         wanted = model.find_class(params.class_name) if params.class_name else None
         for number, path in enumerate(params.images, 1):
             targets.append(read_target(path, model))
-            grades += grade_images(model, targets[-1], [wanted], ctx.seed)
+            grades.append(critic.grade(targets[-1], wanted))
             yield api.Progress(number, len(params.images), "Grading")
-        order = sorted(range(len(grades)), key=lambda number: grades[number].score, reverse=True)
+        order = sorted(range(len(grades)), key=lambda number: (grades[number].is_strange, -grades[number].score))
         names = model.class_names
         ranking = []
         for number in order:
             grade = grades[number]
             row = {"image": params.images[number].name, "score": round(grade.score, 3)}
             row["better_than"] = f"{grade.percentile:.0%} of generated images"
+            if grade.is_strange:
+                row["better_than"] = "of another kind"
             if grade.class_number is not None:
                 row["class"] = names[grade.class_number]
             ranking.append(row)
+        if strange := sum(grade.is_strange for grade in grades):
+            subject = "One image is" if strange == 1 else f"{strange} images are"
+            yield api.Notice(
+                f"{subject} of another kind than those of {model.title}. Its discriminator never saw such, so that "
+                "the score says little. They stand last."
+            )
         tiles = [draw_tile(composite(targets[number]), grades[number]) for number in order]
         yield api.Image(arrange_sheet(tiles, min(COLUMNS, len(tiles)), len(tiles)), notes={"ranking": ranking})
 
@@ -75,6 +84,7 @@ def draw_tile(image: Tensor, grade: Grade) -> NDArray[np.uint8]:
     scale = -(-MIN_SIDE // min(pixels.shape[:2]))
     pair = pair.repeat(scale, 0).repeat(scale, 1)
     band = Image.new("RGB", (pair.shape[1], 20), (24, 24, 24))
-    text = f"{grade.score:+.2f} · better than {grade.percentile:.0%}"
+    opinion = "of another kind" if grade.is_strange else f"better than {grade.percentile:.0%}"
+    text = f"{grade.score:+.2f} · {opinion}"
     ImageDraw.Draw(band).text((6, 4), text, fill=(235, 235, 235))
     return np.concatenate([pair, np.asarray(band)], axis=0)

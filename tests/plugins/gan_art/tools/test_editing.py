@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from plugins.gan_art.editing import dragging, inversion
+from plugins.gan_art.editing.critique import Critic
+from plugins.gan_art.editing.directions import sample_styles
 from plugins.gan_art.models.gan_model import GanConfig, load_gan, open_gan, save_gan
 from plugins.gan_art.models.image_features import load_extractor
 from plugins.gan_art.networks.stylegan2 import Discriminator, DiscriminatorConfig
@@ -108,11 +110,27 @@ def test_images_are_graded_ranked_and_explained(tmp_path: Path) -> None:
     (sheet,) = run(Critique, tmp_path / "home", images=paths)
     ranking = sheet.notes["ranking"]
     assert {row["image"] for row in ranking} == {"0.png", "1.png", "2.png"}
-    assert [row["score"] for row in ranking] == sorted((row["score"] for row in ranking), reverse=True)
+    usual = [row["score"] for row in ranking if row["better_than"] != "of another kind"]
+    assert usual == sorted(usual, reverse=True)
     assert all(row["class"] in names for row in ranking)
     (one,) = run(Critique, tmp_path / "home", images=paths[:1], class_name="pear")
     assert one.notes["ranking"][0]["class"] == "pear"
     assert one.picture.shape[1] == 256
+
+
+def test_images_of_another_kind_stand_last(tmp_path: Path) -> None:
+    ctx = make_context(tmp_path / "home")
+    folder = tmp_path / "home" / "models" / "tiny"
+    generator: Any = open_gan(folder).generator
+    torch.manual_seed(0)
+    save_gan(folder, generator.state_dict(), GanConfig(), Discriminator(DiscriminatorConfig((8, 8, 8))).state_dict())
+    model = open_gan(folder)
+    critic = Critic(model, load_extractor(ctx), 0)
+    own = model.synthesize(sample_styles(model, 4, 5, truncation=0.8))
+    rows = torch.linspace(-1, 1, own.shape[2])[:, None]
+    other = (rows * 40).sin().expand(1, 3, *own.shape[2:]).clone()
+    assert not any(critic.grade(image[None]).is_strange for image in own)
+    assert critic.grade(other).is_strange
 
 
 def test_a_gan_without_a_discriminator_cannot_grade(photo: Path, tmp_path: Path) -> None:
