@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
     from ..models.gan_model import GanModel
 
-LEARNING_RATE = 0.05
-MOVED_LAYERS = 6
-"""Number of the first layers whose styles are changed."""
-HANDLE_RADIUS = 0.02
+LEARNING_RATE = 0.02
+MOVED_SHARE = 0.4
+"""Fraction of the layers, the first ones, whose styles are changed. Later ones would repaint the part instead."""
+HANDLE_RADIUS = 0.06
 SEARCH_RADIUS = 0.06
 """Radii around a handle, as fractions of the longer side."""
 REACHED = 0.015
 MASK_WEIGHT = 20.0
 MAX_POINTS = 16
-MIN_FEATURE_SIDE = 32
+MIN_FEATURE_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def drag(
     corner = torch.tensor([width, height], dtype=torch.float32)
     handles = [torch.tensor(pair.handle) * corner for pair in pairs]
     targets = [torch.tensor(pair.target) * corner for pair in pairs]
-    fixed = styles.to(model.device)[MOVED_LAYERS:]
+    count = max(1, round(MOVED_SHARE * len(styles)))
+    fixed = styles.to(model.device)[count:]
     keep = None if region is None else (1 - region).to(model.device)
 
     def synthesize(moved: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +84,7 @@ def drag(
         return image, maps
 
     with torch.enable_grad():
-        moved = styles.to(model.device)[:MOVED_LAYERS].clone().requires_grad_(True)
+        moved = styles.to(model.device)[:count].clone().requires_grad_(True)
         optimizer = torch.optim.Adam([moved], lr=LEARNING_RATE)
         with torch.no_grad():
             _, first = synthesize(moved)
@@ -115,10 +116,10 @@ def drag(
 
 
 def _choose_size(model: GanModel) -> int:
-    """Return the layer whose features are compared: the largest up to half of the image, but not the smallest ones."""
+    """Return the layer whose features are compared: the largest up to a quarter of the image, but not the smallest ones."""
     sizes = features.list_sizes(model)
-    half = min(model.generator.image_size) // 2
-    fitting = [size for size in sizes if size <= max(half, MIN_FEATURE_SIDE)]
+    quarter = min(model.generator.image_size) // 4
+    fitting = [size for size in sizes if size <= max(quarter, MIN_FEATURE_SIDE)]
     return (fitting or sizes)[-1]
 
 
