@@ -193,7 +193,7 @@ def refuse_tiny(path: Path, size: Size) -> None:
     """Raise BadInput for a picture that has too few pixels to learn from."""
     if min(size) < MIN_SIDE:
         raise BadInput(
-            f"{name_for_display(path)} is {size[0]:,} × {size[1]:,} px, which is too small to learn from.",
+            f"{name_for_display(path)} is {size[0]:,} × {size[1]:,} px, which is too small.",
             f"Use images of {MIN_SIDE} px or more.",
         )
 

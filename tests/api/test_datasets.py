@@ -189,7 +189,7 @@ def test_excluded_and_tiny_images_are_left_out(tmp_path: Path) -> None:
     paths = [save_picture(tmp_path / name) for name in ("a.png", "b.png", "sub/a.png")]
     assert datasets.find_images(tmp_path, exclude=["sub/a.png", "missing.png"]) == paths[:2]
     tiny = save_picture(tmp_path / "tiny.png", size=(40, 7))
-    with pytest.raises(api.BadInput, match=r"tiny\.png is 40 × 7 px, which is too small to learn from"):
+    with pytest.raises(api.BadInput, match=r"tiny\.png is 40 × 7 px, which is too small"):
         datasets.read_image(tiny, 64)
 
 

@@ -61,7 +61,8 @@ def drag(
 ) -> Iterator[DragStep]:
     """Drag the image of styles [layers, style size]; yields the state after each step, until all handles arrive.
 
-    `region` [1, 1, h, w] is 1 where the image may change. Raises BadInput for a model whose features cannot be read.
+    `region` [1, 1, h, w] is 1 where the image may change. Raises BadInput for a model whose features cannot be read,
+    and when every handle is at its target.
     """
     import torch
     from torch.nn import functional
@@ -73,6 +74,8 @@ def drag(
     corner = torch.tensor([width, height], dtype=torch.float32)
     handles = [torch.tensor(pair.handle) * corner for pair in pairs]
     targets = [torch.tensor(pair.target) * corner for pair in pairs]
+    if all(float((target - one).norm()) / scale <= REACHED for one, target in zip(handles, targets, strict=True)):
+        raise api.BadInput("Every point is at its target already.", "Draw longer arrows.")
     count = max(1, round(MOVED_SHARE * len(styles)))
     fixed = styles.to(model.device)[count:]
     keep = None if region is None else (1 - region).to(model.device)
@@ -116,7 +119,7 @@ def drag(
 
 
 def _choose_size(model: GanModel) -> int:
-    """Return the layer whose features are compared: the largest up to a quarter of the image, but not the smallest ones."""
+    """Return the layer whose features are compared: the largest up to a quarter of the image, but not a tiny one."""
     sizes = features.list_sizes(model)
     quarter = min(model.generator.image_size) // 4
     fitting = [size for size in sizes if size <= max(quarter, MIN_FEATURE_SIDE)]

@@ -95,6 +95,11 @@ def test_points_that_are_none_are_refused(text: str) -> None:
         dragging.parse_points([text])
 
 
+def test_points_at_their_targets_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="at its target already"):
+        run(Drag, tmp_path, points=["10, 10 > 10, 10", "40, 40 > 40.5, 40"])
+
+
 def test_images_are_graded_ranked_and_explained(tmp_path: Path) -> None:
     folder = tmp_path / "home" / "models" / "tiny"
     make_context(tmp_path / "home")
