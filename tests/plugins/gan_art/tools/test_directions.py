@@ -136,6 +136,11 @@ def test_a_gan_without_directions_says_how_to_get_some(tmp_path: Path) -> None:
     assert "Find directions" in error.value.hint
 
 
+def test_a_gan_chosen_as_a_set_of_directions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(api.BadInput, match="tiny holds no directions"):
+        run(Steer, tmp_path, directions="tiny", amount_1=1.0)
+
+
 def test_a_direction_is_taught_by_liked_and_disliked_images(found: api.Trained, tmp_path: Path) -> None:
     home = tmp_path / "home"
     made = {seed: run(Dream, home, seed=seed)[0] for seed in range(8)}
