@@ -50,7 +50,7 @@ def load_directions(ctx: api.Context, choice: str, model: GanModel) -> list[Dire
     path = Path(ctx.model(choice))
     file = path / FILE if path.is_dir() else path
     if path.is_dir() and not file.is_file():
-        raise api.BadInput(f"{path.name} holds no directions.", "Choose another set, or make one with “Find directions”.")
+        raise api.BadInput(f"{path.name} holds no directions.", "Choose another set, or use “Find directions”.")
     directions, fits = read_directions(file, model)
     if not fits:
         ctx.emit(api.Notice(f"{path.name} was made for another GAN; here its directions may mean other things."))
