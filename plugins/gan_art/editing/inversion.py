@@ -28,9 +28,11 @@ LEARNING_RATE = 0.1
 WARM_UP, COOL_DOWN = 0.05, 0.3
 """Fractions of the steps in which the learning rate rises and falls."""
 PIXEL_WEIGHT = 2.0
-LOCALITY_WEIGHT = 1.0
+LOCALITY_WEIGHT = 0.3
 LOCALITY_IMAGES = 2
-TUNING_RATE = 3e-4
+TUNING_RATE = 2e-3
+TUNING_PIXEL_WEIGHT = 10.0
+"""Weight of the pixels when a generator is tuned: what is missing then is detail at its place."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,13 @@ def tune_generator(
     with torch.enable_grad():
         optimizer = torch.optim.Adam(parameters, lr=TUNING_RATE)
         for step in range(steps):
+            optimizer.param_groups[0]["lr"] = TUNING_RATE * _shape_rate(step / max(1, steps))
             image = tuned.synthesize(pivot)
             near = torch.lerp(pivot, others[step * LOCALITY_IMAGES : (step + 1) * LOCALITY_IMAGES], 0.5)
             with torch.no_grad():
                 expected = model.generator.synthesize(near)
-            loss = _compare(extractor, image, target)
-            loss = loss + LOCALITY_WEIGHT * _compare(extractor, tuned.synthesize(near), expected)
+            loss = _compare(extractor, image, target, TUNING_PIXEL_WEIGHT)
+            loss = loss + LOCALITY_WEIGHT * _compare(extractor, tuned.synthesize(near), expected, TUNING_PIXEL_WEIGHT)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -120,10 +123,12 @@ def measure_psnr(first: Tensor, second: Tensor) -> float:
     return 99.0 if error < 1e-9 else 10 * math.log10(4 / error)
 
 
-def _compare(extractor: FeatureExtractor, images: Tensor, targets: Tensor) -> Tensor:
+def _compare(
+    extractor: FeatureExtractor, images: Tensor, targets: Tensor, pixel_weight: float = PIXEL_WEIGHT
+) -> Tensor:
     perceptual = extractor.measure_distance(composite(images.float()), composite(targets.float())).mean()
     pixels = (images.float() - targets.float()).square().mean()
-    return perceptual + PIXEL_WEIGHT * pixels
+    return perceptual + pixel_weight * pixels
 
 
 def _find_start(model: GanModel, extractor: FeatureExtractor, target: Tensor, seed: int) -> Tensor:
