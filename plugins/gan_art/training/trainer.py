@@ -148,7 +148,6 @@ class GanTraining(api.training.Training):
         self.finish_step(
             generator_loss,
             {
-                "generator loss": generator_loss,
                 "discriminator loss": discriminator_loss,
                 **({"augmentation probability": self.probability} if self.hyper.augmentation == "adaptive" else {}),
             },
