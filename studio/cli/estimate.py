@@ -117,6 +117,7 @@ class _MeasuringRun:
         return self.measurement
 
     def _follow(self, job: Job, start: float) -> None:
+        failure = None
         while not job.state.ended:
             match self._app.events.get():
                 case JobProgress(text=text, step=step, total=total):
@@ -126,11 +127,14 @@ class _MeasuringRun:
                 case JobChanged(job=changed) if changed.id == job.id:
                     if changed.state is JobState.RUNNING:
                         start = time.monotonic()
+                    elif changed.state is JobState.PAUSED:  # it could go on once something is mended
+                        failure = changed.failure
+                        self._app.engine.cancel(job.id)
                     job = changed
         self.preparation = time.monotonic() - start
-        if job.failure:
-            self._console.report_failure(job.failure.kind, job.failure.sentence)
-            self.status = 2 if job.failure.kind in (FailureKind.BAD_INPUT, FailureKind.CANNOT_WRITE) else 1
+        if failure := job.failure or failure:
+            self._console.report_failure(failure.kind, failure.sentence)
+            self.status = 2 if failure.kind in (FailureKind.BAD_INPUT, FailureKind.CANNOT_WRITE) else 1
 
 
 def _await_estimate(app: AppContext, id: str) -> EstimateReady:
