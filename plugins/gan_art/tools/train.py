@@ -19,9 +19,7 @@ MIN_IMAGES = 16
 MAX_COUNTED = 20_000
 RECOMMENDED = 1000
 ADVICE = (
-    data_report.Advice(
-        100, "a new StyleGAN2 would learn these by heart. Choose FastGAN, or start from a base model."
-    ),
+    data_report.Advice(100, "a new StyleGAN2 would learn these by heart. Choose FastGAN, or start from a base model."),
     data_report.Advice(1000, "a new GAN will repeat them. Start from a base model, and keep augmentation on."),
     data_report.Advice(None, "a good number for a GAN, if they show one kind of thing.", is_scarce=False),
 )
