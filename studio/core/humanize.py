@@ -9,7 +9,13 @@ from studio.core.descriptor import DeviceReport
 _MEMORY_UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"), (1, "bytes"))
 _SIZE_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "KB"), (1, "bytes"))
 _DEVICE_KINDS = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
-_MODEL_KINDS = {"lora": "LoRA", "controlnet": "ControlNet", "ip-adapter": "IP-Adapter"}
+_MODEL_KINDS = {
+    "gan": "GAN",
+    "gan-directions": "Directions of a GAN",
+    "lora": "LoRA",
+    "controlnet": "ControlNet",
+    "ip-adapter": "IP-Adapter",
+}
 """Kinds of models whose names have capitals inside."""
 
 
