@@ -557,7 +557,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("only root can mount a disk")
     yield disk
-    subprocess.run(["umount", disk], check=True)
+    subprocess.run(["umount", "--lazy", disk], check=True)  # a worker that ends may still hold it
 
 
 def test_a_full_disk_is_reported_and_loses_nothing(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:

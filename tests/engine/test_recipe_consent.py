@@ -37,6 +37,7 @@ class Params(api.Params):
     path: Path | None = None
     paths: list[Path] = []
     colour: api.Colour = "#000000"
+    arrow: api.ArrowInput = ""
 
 
 TOOL = ToolDescriptor(id="test.all", title="All", plugin="test", schema=Params.model_json_schema())

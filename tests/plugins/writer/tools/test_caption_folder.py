@@ -49,7 +49,7 @@ def test_images_without_captions_are_captioned(folder: Path) -> None:
     captions, notices = run(folder)
     assert captions == {"000.png": "a red square", "sub/fox.png": "a blue square"}
     assert notices == [
-        "Skipped 1 file that cannot be read: broken.png.",
+        "Skipped 1 file that cannot be used: broken.png.",
         "colours returned no caption for black.png.",
         "Captioned 2 images; 1 had captions.",
     ]
