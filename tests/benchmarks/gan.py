@@ -29,6 +29,7 @@ from tests.benchmarks.window_fixture import open_bench_window, run_event_loop, w
 SIDE, IMAGES, BATCH = 32, 64, 4
 STEPS = PENALTY_INTERVAL
 """Steps of a sample, one of which has a gradient penalty."""
+PAIRS = MIN_SAMPLES + 14
 DRAWN = 16
 """Images of a sample."""
 MOVES, MOVE_SECONDS = 100, 0.03
@@ -80,7 +81,7 @@ def _measure_live_map(folder: Path) -> list[float]:
 def _compare(title: str, bare: Callable[[], object], hosted: Callable[[], object], parts: int) -> Figure:
     """Return the figure of two ways of doing the same work, in alternating pairs."""
     pairs = []
-    for number in range(MIN_SAMPLES + 2):
+    for number in range(PAIRS + 2):
         order = (hosted, bare) if number % 2 else (bare, hosted)
         times = {take: _measure(take) for take in order}
         pairs.append((times[bare], times[hosted]))
