@@ -104,7 +104,8 @@ def build_note(model: GanModel, latent: Latent) -> dict[str, Any]:
     styles = latent.styles
     if bool((styles == styles[:1]).all()):
         styles = styles[:1]
-    packed = base64.b64encode(styles.half().cpu().contiguous().numpy().astype("<f2").tobytes()).decode()
+    # without slashes, which would be taken for the path of a file
+    packed = base64.urlsafe_b64encode(styles.half().cpu().contiguous().numpy().astype("<f2").tobytes()).decode()
     note: dict[str, Any] = {
         "styles": packed,
         "shape": [*styles.shape],
@@ -156,7 +157,7 @@ def _unpack(path: Path, note: dict[str, Any]) -> Tensor:
     if not isinstance(packed, str) or shape[0] * shape[1] > MAX_VALUES or shape[0] not in (1, layers):
         raise damaged
     try:
-        content = base64.b64decode(packed, validate=True)
+        content = base64.b64decode(packed, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         raise damaged from error
     if len(content) != 2 * shape[0] * shape[1]:
