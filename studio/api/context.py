@@ -127,7 +127,11 @@ class Context(Protocol):
         """
 
     def note(self, name: str, value: Any) -> None:
-        """Write a plain JSON value into the recipe's notes."""
+        """Write a plain JSON value into the recipe's notes.
+
+        A text that is an absolute path keeps its last part only. Store bytes as URL-safe base64, whose texts have no
+        slashes and so are never taken for one.
+        """
 
     def notes_of(self, path: Path) -> Mapping[str, Any]:
         """Return the notes in the recipe of an input, such as a creation; empty for a file without a recipe.

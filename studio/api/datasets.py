@@ -301,6 +301,16 @@ def read_captions(folder: Path, paths: Sequence[Path]) -> list[ImageCaption]:
     caption: it stays empty, as does that of an image whose text file cannot be read. Raises BadInput when a list is
     damaged.
     """
+    rows = read_caption_rows(folder)
+    nothing: tuple[CaptionSource, Mapping[str, Any]] = CaptionSource.NONE, {}
+    return [_read_caption(path, *rows.get(path.relative_to(folder).as_posix(), nothing)) for path in paths]
+
+
+def read_caption_rows(folder: Path) -> dict[str, tuple[CaptionSource, Mapping[str, Any]]]:
+    """Return the rows of `FOLDER.jsonl` beside a folder and of `captions.jsonl` inside it, with where each is from.
+
+    Keys are file names relative to the folder; the list inside it counts. Raises BadInput when a list is damaged.
+    """
     rows: dict[str, tuple[CaptionSource, Mapping[str, Any]]] = {}
     lists = {
         CaptionSource.FOLDER_LIST: folder.with_name(f"{folder.name}.jsonl"),
@@ -309,8 +319,7 @@ def read_captions(folder: Path, paths: Sequence[Path]) -> list[ImageCaption]:
     for source, file in lists.items():
         for name, row in read_caption_list(file).items():
             rows[name.removeprefix(f"{folder.name}/")] = source, row
-    nothing: tuple[CaptionSource, Mapping[str, Any]] = CaptionSource.NONE, {}
-    return [_read_caption(path, *rows.get(path.relative_to(folder).as_posix(), nothing)) for path in paths]
+    return rows
 
 
 def read_caption_list(path: Path, *, strict: bool = True) -> dict[str, Mapping[str, Any]]:

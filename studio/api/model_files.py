@@ -48,6 +48,7 @@ __all__ = [
     "quiet_load",
     "read_gguf_header",
     "read_tensors",
+    "read_title",
     "read_weight_shapes",
     "refuse_lfs_pointer",
     "refuse_pointers",
@@ -82,6 +83,15 @@ def file_stamp(*paths: Path) -> int:
     into the key of `ctx.models.load`, so that a model that was saved again under its name is loaded again.
     """
     return max((file.stat().st_mtime_ns for path in paths for file in _model_files(path)), default=0)
+
+
+def read_title(path: Path) -> str:
+    """Return the title in the `studio.json` of a model's folder; otherwise the name of the folder or file."""
+    try:
+        title = json.loads((path / "studio.json").read_bytes()).get("title")
+    except UNREADABLE:
+        title = None
+    return title if isinstance(title, str) and title else path.name
 
 
 def _model_files(path: Path) -> Iterator[Path]:

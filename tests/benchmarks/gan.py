@@ -21,9 +21,9 @@ from plugins.gan_art.training.augmentation import augment
 from plugins.gan_art.training.data import ImageSet, TrainingData
 from plugins.gan_art.training.params import GanTrainingParams
 from plugins.gan_art.training.trainer import BETAS, PENALTY_INTERVAL, GanTraining, Hyperparameters, place
-from studio import api, testing
 from studio.api.training import autocast, step_generator
 from tests.benchmarks.figure import MIN_SAMPLES, Figure
+from tests.benchmarks.kit_steps import prepare_kit_steps
 from tests.benchmarks.window_fixture import open_bench_window, run_event_loop, wait_until
 
 SIDE, IMAGES, BATCH = 32, 64, 4
@@ -119,21 +119,7 @@ def _build_data() -> TrainingData:
 def _prepare_kit(folder: Path) -> Callable[[], None]:
     generator, discriminator = _build_networks("small", SIDE)
     training = GanTraining(generator, discriminator, _build_data(), HYPER, folder)  # type: ignore[arg-type]
-    params = api.training.TrainingParams.model_validate({"folder": folder, "preview_every": 100_000})
-    events = training.run(
-        testing.FakeContext(seed=1),
-        params,
-        preview=lambda: iter(()),
-        save_model=lambda suffix: api.Trained(folder, suffix, "gan"),
-        memory_error="",
-    )
-
-    def take_steps() -> None:
-        target = training.state.step + STEPS
-        while training.state.step < target:
-            next(events)
-
-    return take_steps
+    return prepare_kit_steps(training, folder, STEPS)
 
 
 def _prepare_bare() -> Callable[[], None]:

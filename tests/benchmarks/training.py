@@ -19,9 +19,9 @@ from plugins.vae_interpolation.tools.train import WIDTHS
 from plugins.vae_interpolation.training.metrics import picture_loss
 from plugins.vae_interpolation.training.trainer import KlSchedule, Trainer, build_schedule, divergence
 from plugins.vae_interpolation.training.vae_kinds import SpatialKind
-from studio import api, testing
 from studio.api.training import autocast, step_generator
 from tests.benchmarks.figure import MIN_SAMPLES, Figure
+from tests.benchmarks.kit_steps import prepare_kit_steps
 
 BATCH, SIDE, STEPS = 4, 32, 4
 """Images of a step, their side in px, and the steps of a sample."""
@@ -71,21 +71,7 @@ def _build_network() -> torch.nn.Module:
 def _prepare_kit(folder: Path) -> Callable[[], None]:
     schedule = build_schedule(1_000_000, LEARNING_RATE)
     trainer = Trainer(_build_network(), SpatialKind(), schedule, _load_batch, folder, kl=KlSchedule(), seed=1)
-    params = api.training.TrainingParams.model_validate({"folder": folder, "preview_every": 100_000})
-    events = trainer.run(
-        testing.FakeContext(seed=1),
-        params,
-        preview=lambda: iter(()),
-        save_model=lambda suffix: api.Trained(folder, suffix, "autoencoder"),
-        memory_error="",
-    )
-
-    def take_steps() -> None:
-        target = trainer.state.step + STEPS
-        while trainer.state.step < target:
-            next(events)
-
-    return take_steps
+    return prepare_kit_steps(trainer, folder, STEPS)
 
 
 def _prepare_bare() -> Callable[[], None]:

@@ -29,6 +29,7 @@ TRAININGS: list[tuple[type[api.Tool], str, Values, Values]] = [
     (StyleTrain, "size", {"kind": "effect", "network": "tiny", "size": 64}, {"network": "small"}),
     (StyleTrain, "size", {"kind": "cut", "network": "tiny", "size": 64}, {"kind": "cyclegan"}),
     (TrainGan, "size", {"width": "tiny", "size": 64}, {"width": "small"}),
+    (TrainGan, "size", {"architecture": "fastgan", "width": "tiny", "size": 64}, {"architecture": "stylegan2"}),
     (TrainDiffusion, "size", {"kind": "new", "width": "tiny", "size": 64}, {"width": "small"}),
     (TrainDiffusion, "size", {"kind": "lora", "size": 64}, {"rank": 64}),
     (TrainDiffusion, "size", {"kind": "embedding", "size": 64}, {"vectors": 8}),

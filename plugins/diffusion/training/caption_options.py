@@ -22,8 +22,8 @@ class CaptionOptions:
     keep_tokens: int = 1
     """Number of tags at the beginning that keep their place."""
     templates: Sequence[str] = ()
-    """What images without a caption are told, with braces in the place of the trigger word, such as ``a photo of {}``;
-    nothing to leave them without. They are used where the caption is dropped as well."""
+    """Captions for images without one, with braces in the place of the trigger word, such as ``a photo of {}``; none to
+    leave them without. They are used where the caption is dropped as well."""
 
     @property
     def _word(self) -> str:

@@ -184,8 +184,8 @@ class OptimizationParams(api.Params):
         advanced=True,
         group=OPTIMIZATION_GROUP,
     )
-    """How a LoRA's base model is kept: in 8 bits it needs half the memory, offloaded nearly none and much more time.
-    Automatic keeps it in full where that fits."""
+    """Sets how a LoRA's base model is kept: in 8 bits it needs half the memory, offloaded nearly none and much more
+    time. Automatic keeps it in full where that fits."""
 
 
 class LossParams(api.Params):

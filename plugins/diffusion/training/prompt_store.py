@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EncodedPrompt = dict[str, "Tensor"]
-"""What a pipeline takes in place of a prompt, by the names of its arguments."""
+"""Tensors that a pipeline takes in place of a prompt, by the names of its arguments."""
 
 
 class PromptStore:

@@ -1,4 +1,4 @@
-"""What a training writes: a model, a LoRA or an embedding, with its card and its metadata."""
+"""Writes the result of a training: a model, a LoRA or an embedding, with its card and its metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .trainer import Trainer
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What stays the same in all models that a training writes. `size` is that of the images in pixels."""
+    """Holds what stays the same in all models that a training writes. `size` is that of the images in pixels."""
 
     settings: Settings
     size: int

@@ -18,7 +18,7 @@ _ITERATIONS = 6
 
 @dataclass(frozen=True)
 class Truncation:
-    """How many singular values stay: `rank` of them, or with `kept` the fewest whose norm is that fraction of all."""
+    """Tells how many singular values stay: `rank`, or with `kept` the fewest whose norm is that fraction of all."""
 
     rank: int
     kept: float | None = None

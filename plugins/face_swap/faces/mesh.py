@@ -23,7 +23,7 @@ DOUBTFUL = 12.0
 """Logit below which a face may be upside down: upright faces have more, those upside down rarely reach 9."""
 UNLIKELY = 4.0
 CLEARER = 3.0
-"""How much higher the logit of the turned crop must be."""
+"""Margin by which the logit of the turned crop must be higher."""
 
 # Indices of points. "Left" and "right" are those of the image.
 OVAL = (

@@ -79,7 +79,7 @@ class SwapFaces(api.Tool):
         mirror: Literal["auto", "never"] = api.param("auto", labels=("If it fits better", "Never"), advanced=True)
         """Uses the mirror image of a source face that is turned the other way."""
         colours: ColourMethod = api.param("covariance", labels=("Mean and contrast", "Histogram", "As they are"))
-        """How the colours of the skin are fitted to the target."""
+        """Fits the colours of the skin to the target."""
         blending: BlendMethod = api.param("multiband", labels=("Multi-band", "Poisson", "Soft edge"))
         """How the face is blended in."""
         strength: api.Unit = 1.0

@@ -24,8 +24,6 @@ STARTER = "gan-fruit"
 CONFIG, GENERATOR, DISCRIMINATOR = "config.json", "generator.safetensors", "discriminator.safetensors"
 FORMAT = 1
 MAX_CONFIG = 2**20
-MEAN_SAMPLES = 4096
-"""Number of latents whose styles are averaged where a model has no mean style."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def open_gan(folder: Path, device: str = "cpu") -> GanModel:
     discriminator = load_discriminator(folder, config, generator) if (folder / DISCRIMINATOR).is_file() else None
     for network in filter(None, (generator, discriminator)):
         network.float().eval().requires_grad_(False).to(device)
-    return GanModel(generator, _read_title(folder), config, device, discriminator, folder)
+    return GanModel(generator, api.model_files.read_title(folder), config, device, discriminator, folder)
 
 
 def read_config(folder: Path) -> GanConfig:
@@ -247,11 +245,3 @@ def _describe_damage(folder: Path) -> api.BadInput:
 
 def _halve(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-
-
-def _read_title(folder: Path) -> str:
-    try:
-        title = json.loads((folder / "studio.json").read_bytes()).get("title")
-    except (OSError, ValueError, AttributeError):
-        title = None
-    return title if isinstance(title, str) and title else folder.name

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .latent_styles import LatentGenerator, Shapes, build_convolution, find_numbers
+from .building import Shapes, build_network
+from .latent_styles import LatentGenerator, build_convolution, find_numbers
 from .layers import Noise
 
 BOUND = 2.0
@@ -178,13 +179,7 @@ class Generator(LatentGenerator):
 
 def build_biggan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> Generator:  # noqa: ARG001
     """Build the generator with these weights. Raises ValueError for weights of another network."""
-    shapes = {key: tuple(value.shape) for key, value in weights.items()}
-    try:
-        network = Generator(shapes)
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("not the layout of a BigGAN-deep generator") from error
-    network.load_state_dict(dict(weights))
-    return network
+    return build_network(weights, Generator, "a BigGAN-deep generator")
 
 
 def cut_normal(values: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .latent_styles import LatentGenerator, Shapes, build_convolution, find_numbers, list_input_rows
+from .building import Shapes, build_network
+from .latent_styles import LatentGenerator, build_convolution, find_numbers, list_input_rows
 from .layers import LEAKY_SLOPE, Noise
 
 KERNEL = 4
@@ -116,11 +117,5 @@ class UpsampledGenerator(LatentGenerator):
 
 def build_dcgan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> LatentGenerator:  # noqa: ARG001
     """Build the generator with these weights. Raises ValueError for weights of another network."""
-    shapes = {key: tuple(value.shape) for key, value in weights.items()}
-    try:
-        kind = UpsampledGenerator if "l1.0.weight" in shapes else TransposedGenerator
-        network: LatentGenerator = kind(shapes)
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("not the layout of a DCGAN generator") from error
-    network.load_state_dict(dict(weights))
-    return network
+    kind: type[LatentGenerator] = UpsampledGenerator if "l1.0.weight" in weights else TransposedGenerator
+    return build_network(weights, kind, "a DCGAN generator")

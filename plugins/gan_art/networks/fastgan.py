@@ -8,16 +8,17 @@ large features by small ones. State dicts have the names of the published weight
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from .building import Shapes, build_network
 from .latent_styles import (
     AddedNoise,
     LatentGenerator,
     NoiseSource,
     NoisySequence,
-    Shapes,
     build_convolution,
     list_input_rows,
 )
@@ -135,14 +136,9 @@ def build_fastgan(weights: Mapping[str, Tensor], clamp: float | None, options: M
 
     Raises ValueError for weights of another network.
     """
-    shapes = {key: tuple(value.shape) for key, value in weights.items()}
-    try:
-        normalize, tangent = bool(options.get("normalize")), bool(options.get("tangent"))
-        network = Generator(shapes, normalize=normalize, tangent=tangent)
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("not the layout of a FastGAN generator") from error
-    network.load_state_dict(dict(weights))
-    return network
+    normalize, tangent = bool(options.get("normalize")), bool(options.get("tangent"))
+    create = partial(Generator, normalize=normalize, tangent=tangent)
+    return build_network(weights, create, "a FastGAN generator")
 
 
 def _find_last(shapes: Shapes, count: int) -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .building import Shapes
 from .layers import Noise
 
-Shapes = Mapping[str, tuple[int, ...]]
 NOISE_SEED = 0
 """Seed of the noise where a network draws new noise for each image and the same image is wanted again."""
 

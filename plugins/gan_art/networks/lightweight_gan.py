@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .building import Shapes, build_network
 from .latent_styles import (
     AddedNoise,
     Blur,
     LatentGenerator,
     NoiseSource,
     NoisySequence,
-    Shapes,
     build_convolution,
     find_numbers,
     list_input_rows,
@@ -137,12 +137,7 @@ def build_lightweight_gan(
     options: Mapping[str, Any],  # noqa: ARG001
 ) -> Generator:
     """Build the generator with these weights. Raises ValueError for weights of another network."""
-    try:
-        network = Generator({key: tuple(value.shape) for key, value in weights.items()})
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("not the layout of a lightweight-gan generator") from error
-    network.load_state_dict(dict(weights))
-    return network
+    return build_network(weights, Generator, "a lightweight-gan generator")
 
 
 def _build_upsampling(shapes: Shapes, prefix: str) -> list[nn.Module]:

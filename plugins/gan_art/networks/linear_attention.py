@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .latent_styles import Shapes, build_convolution
+from .building import Shapes
+from .latent_styles import build_convolution
 
 HEAD_WIDTH = 64
 LOCAL = 3

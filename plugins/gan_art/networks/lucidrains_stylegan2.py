@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .latent_styles import NOISE_SEED, Blur, Shapes, build_convolution, find_numbers
+from .building import Shapes, build_network
+from .latent_styles import NOISE_SEED, Blur, build_convolution, find_numbers
 from .layers import DEMODULATION_EPS, LEAKY_SLOPE, Noise
 from .linear_attention import LinearAttention, Normalized
 
@@ -198,13 +199,7 @@ def build_lucidrains_stylegan2(
     options: Mapping[str, Any],  # noqa: ARG001
 ) -> Generator:
     """Build the generator with these weights. Raises ValueError for weights of another network."""
-    shapes = {key: tuple(value.shape) for key, value in weights.items()}
-    try:
-        network = Generator(shapes)
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("not the layout of a generator of stylegan2-pytorch") from error
-    network.load_state_dict(dict(weights))
-    return network
+    return build_network(weights, Generator, "a generator of stylegan2-pytorch")
 
 
 def _build_linear(shapes: Shapes, prefix: str) -> nn.Linear:

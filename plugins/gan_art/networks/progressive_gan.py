@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .latent_styles import LatentGenerator, Shapes, find_numbers
+from .building import Shapes, build_network
+from .latent_styles import LatentGenerator, find_numbers
 from .layers import LEAKY_SLOPE, Noise
 
 
@@ -76,12 +77,7 @@ def build_progressive_gan(
     options: Mapping[str, Any],  # noqa: ARG001
 ) -> Generator:
     """Build the generator with these weights. Raises ValueError for weights of another network."""
-    try:
-        network = Generator({key: tuple(value.shape) for key, value in weights.items()})
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("not the layout of a progressively grown generator") from error
-    network.load_state_dict(dict(weights))
-    return network
+    return build_network(weights, Generator, "a progressively grown generator")
 
 
 def _build_group(shapes: Shapes, prefix: str) -> nn.ModuleList:

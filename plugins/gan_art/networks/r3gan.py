@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .latent_styles import LatentGenerator, Shapes, find_numbers
+from .building import Shapes, build_network
+from .latent_styles import LatentGenerator, find_numbers
 from .layers import LEAKY_SLOPE, Noise, filter_image
 
 
@@ -178,9 +179,4 @@ class Generator(LatentGenerator):
 
 def build_r3gan(weights: Mapping[str, Tensor], clamp: float | None, options: Mapping[str, Any]) -> Generator:  # noqa: ARG001
     """Build the generator with these weights. Raises ValueError for weights of another network."""
-    try:
-        network = Generator({key: tuple(value.shape) for key, value in weights.items()})
-    except (KeyError, IndexError, TypeError, ZeroDivisionError) as error:
-        raise ValueError("not the layout of an R3GAN generator") from error
-    network.load_state_dict(dict(weights))
-    return network
+    return build_network(weights, Generator, "an R3GAN generator")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from . import stylegan2
 from .biggan import build_biggan
+from .building import list_shapes
 from .dcgan import build_dcgan
 from .fastgan import build_fastgan
 from .lightweight_gan import build_lightweight_gan
@@ -59,8 +60,3 @@ def build_discriminator(
     network = stylegan2.Discriminator(config)
     network.load_state_dict(dict(weights))
     return network
-
-
-def list_shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of tensors by name."""
-    return {name: tuple(value.shape) for name, value in weights.items()}

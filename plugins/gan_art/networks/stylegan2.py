@@ -9,23 +9,21 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from .building import Shapes
 from .layers import EqualizedConv, EqualizedLinear, MinibatchDeviation, ModulatedConv, Noise, upsample
 
 FIRST = 4
 """Name of the first block; its real size is that of the constant."""
 MAPPING_RATE = 0.01
 RESIDUAL_GAIN = math.sqrt(0.5)
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -359,8 +357,3 @@ def _count(shapes: Shapes, pattern: str) -> int:
 
 def _normalize(values: Tensor) -> Tensor:
     return values * (values.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-
-
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Return one-hot rows [n, classes] of class numbers [n]."""
-    return functional.one_hot(labels, classes).float()

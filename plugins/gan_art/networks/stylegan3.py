@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from .building import Shapes, build_network
 from .filtered_layers import FilteredConv, FourierInput, LayerShape
 from .layers import EqualizedLinear, Noise
 from .stylegan2 import MAPPING_RATE, MappingNetwork
@@ -121,13 +122,11 @@ def build_stylegan3(weights: Mapping[str, Tensor], clamp: float | None, options:
     for a StyleGAN-XL whose projection of class features has no activation. Raises ValueError for weights of another
     network.
     """
-    try:
-        shapes = {key: tuple(value.shape) for key, value in weights.items()}
-        network = Generator(_build_mapping(shapes, options), _build_synthesis(shapes, clamp, options))
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("not the layout of a StyleGAN3 generator") from error
-    network.load_state_dict(dict(weights))
-    return network
+
+    def create(shapes: Shapes) -> Generator:
+        return Generator(_build_mapping(shapes, options), _build_synthesis(shapes, clamp, options))
+
+    return build_network(weights, create, "a StyleGAN3 generator")
 
 
 def _build_mapping(shapes: Mapping[str, tuple[int, ...]], options: Mapping[str, Any]) -> MappingNetwork | ClassMapping:

@@ -45,8 +45,8 @@ class TrainGan(api.Tool):
         return api.training.estimate_training(
             params,
             setup.choose_numbers(params),
-            setup.measure_networks(params.size, params.aspect, params.width, params.transparent),
-            rate=f"gan.train.{params.width}.{params.size}",
+            setup.measure_networks(params.architecture, params.size, params.aspect, params.width, params.transparent),
+            rate=f"gan.train.{params.architecture}.{params.width}.{params.size}",
             sample_size=height * width,
             samples=count if count < MAX_COUNTED and not (params.filters or params.labels) else 0,
             notes={"folder": _describe_count(count)},

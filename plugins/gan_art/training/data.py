@@ -72,9 +72,11 @@ def list_images(params: GanTrainingParams) -> tuple[list[tuple[Path, int]], tupl
     found: list[tuple[Path, str]] = []
     for folder in (params.folder, *params.more_folders):
         paths = api.datasets.find_images(folder, exclude=params.excluded_in(folder))
-        rows = _read_rows(folder) if filters or params.label_by not in ("", BY_FOLDER) else {}
+        has_rows = filters or params.label_by not in ("", BY_FOLDER)
+        rows = api.datasets.read_caption_rows(folder) if has_rows else {}
         for path in paths:
-            row = rows.get(path.relative_to(folder).as_posix(), {})
+            name = path.relative_to(folder).as_posix()
+            row = rows[name][1] if name in rows else {}
             if all(str(row.get(key, "")).casefold() in values for key, values in filters.items()):
                 found.append((path, _read_label(params.label_by, path, folder, row)))
     if not params.label_by:
@@ -127,15 +129,6 @@ def _parse_filters(filters: Sequence[str]) -> dict[str, Collection[str]]:
             raise api.BadInput(f"“{text}” is not a filter.", "Write KEY=VALUE, such as objects=2.")
         parsed.setdefault(key.strip(), set()).add(value.strip().casefold())
     return {**parsed}
-
-
-def _read_rows(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the lines of the caption lists beside and in a folder by file name relative to it."""
-    rows: dict[str, Mapping[str, Any]] = {}
-    for file in (folder.with_name(f"{folder.name}.jsonl"), folder / api.datasets.CAPTION_LIST):
-        for name, row in api.datasets.read_caption_list(file).items():
-            rows[name.removeprefix(f"{folder.name}/")] = row
-    return rows
 
 
 def _read_label(label_by: str, path: Path, folder: Path, row: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ class Evaluator:
     def measure(self) -> tuple[Quality, Tensor, NDArray[np.int64]]:
         """Return (measurements, generated images of fixed seeds, numbers of the training images compared with)."""
         numbers, training, holdout = self._extract_references()
-        images, _ = self.training.generate(MEASURED, self.seed)
+        images = self.training.generate(MEASURED, self.seed)
         generated = self.extractor.extract(images)
         return measure_quality(generated, training, holdout, self.seed), images, numbers
 

@@ -10,11 +10,12 @@ from studio import api
 
 from ..models.gan_model import GanModel
 from .data import size_of
-from .params import Aspect, GanTrainingParams, Width
+from .params import Architecture, Aspect, GanTrainingParams, Width
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..networks.layers import Noise
     from ..networks.stylegan2 import Discriminator, Generator
 
 STEPS, BATCH, LEARNING_RATE = 30_000, 16, 2e-3
@@ -53,7 +54,11 @@ def build_networks(params: GanTrainingParams, classes: int, base: GanModel | Non
     if base is not None:
         return _copy_networks(params, classes, base)
     if params.architecture == "fastgan":
-        return _create_fastgan(params, classes)
+        if classes or params.aspect != "1:1":
+            raise api.BadInput(
+                "A FastGAN is square and has no classes.", "Choose StyleGAN2, or a square without “Class by”."
+            )
+        return _create_fastgan(params.size, params.width, params.noise_from, params.transparent)
     return _create_networks(params.size, params.aspect, params.width, params.noise_from, params.transparent, classes)
 
 
@@ -93,17 +98,12 @@ def build_decoder(params: GanTrainingParams, discriminator: Discriminator) -> An
     return ImageDecoder(config.widths[(SIDE // 4).bit_length() - 1], config.channels, params.size)
 
 
-def _create_fastgan(params: GanTrainingParams, classes: int) -> tuple[Any, Discriminator]:
+def _create_fastgan(size: int, width: Width, noise_from: int, transparent: bool) -> tuple[Any, Discriminator]:
     from ..networks import fastgan
 
-    if classes or params.aspect != "1:1":
-        raise api.BadInput(
-            "A FastGAN is square and has no classes.", "Choose StyleGAN2, or a square without “Class by”."
-        )
-    channels = 4 if params.transparent else 3
-    width = FASTGAN_WIDTHS[params.width]
-    generator = fastgan.create_generator(2 * LATENTS[params.width], params.size, width, channels)
-    _, discriminator = _create_networks(params.size, "1:1", params.width, params.noise_from, params.transparent, 0)
+    channels = 4 if transparent else 3
+    generator = fastgan.create_generator(2 * LATENTS[width], size, FASTGAN_WIDTHS[width], channels)
+    _, discriminator = _create_networks(size, "1:1", width, noise_from, transparent, 0)
     return generator, discriminator
 
 
@@ -150,21 +150,23 @@ def _copy_fitting(network: Any, weights: dict[str, Tensor]) -> None:
 
 
 @cache
-def measure_networks(size: int, aspect: Aspect, width: Width, transparent: bool) -> api.training.NetworkCost:
+def measure_networks(
+    architecture: Architecture, size: int, aspect: Aspect, width: Width, transparent: bool
+) -> api.training.NetworkCost:
     """Return the cost of a training of new networks for one image."""
     import torch
 
-    height, image_width = size_of(size, aspect)
-
     def build() -> Any:
-        networks = _create_networks(size, aspect, width, 32, transparent, 0)
-        return torch.nn.ModuleList(networks)
+        if architecture == "fastgan":
+            return torch.nn.ModuleList(_create_fastgan(size, width, 32, transparent))
+        return torch.nn.ModuleList(_create_networks(size, aspect, width, 32, transparent, 0))
 
     def forward(networks: Any) -> Tensor:
         generator, discriminator = networks
-        images = generator(torch.zeros(1, LATENTS[width], device="meta"))
-        real = torch.zeros(1, images.shape[1], height, image_width, device="meta")
-        scores: Tensor = discriminator(images) + discriminator(real)
+        latents = torch.zeros(1, generator.latent_size, device="meta")
+        noise: Noise = "const" if architecture == "stylegan2" else "none"  # a FastGAN draws its noise on the CPU
+        images = generator.synthesize(generator.map_latents(latents), noise)
+        scores: Tensor = discriminator(images) + discriminator(torch.zeros_like(images))
         return scores
 
     return api.training.measure_network(build, forward)

@@ -1,4 +1,4 @@
-"""The adversarial training of StyleGAN2 on a set of images.
+"""The adversarial training of a generator and a discriminator on a set of images.
 
 The losses are the relativistic one with R1 and R2 penalties (Huang et al., arXiv:2501.05441) or the logistic one with
 R1 (Karras et al., arXiv:1912.04958), with lazy regularisation. All randomness follows from the seed and the number of
@@ -165,7 +165,22 @@ class GanTraining(api.training.Training):
         images = images.contiguous(memory_format=torch.channels_last)
         if not self.generator.classes:
             return images, None
-        return images, torch.eye(self.generator.classes)[labels[numbers]].to(self.hyper.device)
+        return images, self._encode_labels(labels[numbers])
+
+    def _draw_labels(self, count: int, random: torch.Generator) -> Tensor | None:
+        """Draw one-hot labels as they are frequent in the training data; None without classes."""
+        import torch
+
+        if not self.generator.classes:
+            return None
+        numbers = self.data.training.labels
+        return self._encode_labels(numbers[torch.randint(len(numbers), (count,), generator=random).numpy()])
+
+    def _encode_labels(self, numbers: Any) -> Tensor:
+        """Return numbers of classes as one-hot rows."""
+        import torch
+
+        return torch.eye(self.generator.classes)[numbers].to(self.hyper.device)
 
     def draw_latents(self, count: int, random: torch.Generator) -> Tensor:
         """Draw latents [count, latent size]."""
@@ -259,11 +274,7 @@ class GanTraining(api.training.Training):
             return
         random = torch.Generator("cpu").manual_seed(self.hyper.seed)
         latents = self.draw_latents(MEAN_SAMPLES, random)
-        labels = None
-        if self.generator.classes:
-            numbers = self.data.training.labels
-            drawn = torch.randint(len(numbers), (MEAN_SAMPLES,), generator=random).numpy()
-            labels = torch.eye(self.generator.classes)[numbers[drawn]].to(self.hyper.device)
+        labels = self._draw_labels(MEAN_SAMPLES, random)
         with torch.no_grad():
             self.ema.mapping.w_avg.copy_(self.ema.mapping(latents, labels).mean(dim=0))
 
@@ -273,27 +284,20 @@ class GanTraining(api.training.Training):
             return GanConfig("stylegan2", self.data.class_names)
         return GanConfig("fastgan", options={"tangent": True})
 
-    def generate(self, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
-        """Generate images with the averaged generator; labels are drawn as they are frequent in the data.
-
-        Returns (images [count, c, h, w] on the CPU, one-hot labels or None).
-        """
+    def generate(self, count: int, seed: int) -> Tensor:
+        """Return images [count, c, h, w] of the averaged generator on the CPU; classes occur as in the data."""
         import torch
 
         random = torch.Generator("cpu").manual_seed(seed)
         latents = self.draw_latents(count, random)
-        labels = None
-        if self.generator.classes:
-            numbers = self.data.training.labels
-            drawn = torch.randint(len(numbers), (count,), generator=random).numpy()
-            labels = torch.eye(self.generator.classes)[numbers[drawn]].to(self.hyper.device)
+        labels = self._draw_labels(count, random)
         images = []
         with torch.inference_mode():
             for start in range(0, count, self.hyper.batch):
                 row = slice(start, start + self.hyper.batch)
                 made = generate(self.ema, latents[row], None if labels is None else labels[row])
                 images.append(made.float().clamp(-1, 1).cpu())
-        return torch.cat(images).clone(), labels
+        return torch.cat(images).clone()
 
 
 def generate(network: Any, latents: Tensor, labels: Tensor | None, noise: Noise = "const") -> Tensor:

@@ -109,7 +109,7 @@ def open_style(path: Path, device: str = "cpu") -> Style | OnnxStyle:
         api.model_files.refuse_pointers(path)
         if (path / generators.CONFIG).is_file() and (path / generators.WEIGHTS).is_file():
             network, config = generators.load_network(path)
-            return Style(network, _read_title(path), config, _find_value_range(network, config), device)
+            return Style(network, api.model_files.read_title(path), config, _find_value_range(network, config), device)
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if len(files) != 1:
             content = "no weights" if not files else "several files of weights"
@@ -158,11 +158,3 @@ def _detect_value_range(network: nn.Module) -> ValueRangeName:
     gradient = torch.linspace(0, 255, _GRADIENT_SIDE).expand(1, 3, _GRADIENT_SIDE, _GRADIENT_SIDE)
     with torch.inference_mode():
         return detect_value_range(network.eval()(gradient).numpy())
-
-
-def _read_title(folder: Path) -> str:
-    try:
-        title = json.loads((folder / "studio.json").read_bytes()).get("title")
-    except (OSError, ValueError, AttributeError):
-        title = None
-    return title if isinstance(title, str) and title else folder.name

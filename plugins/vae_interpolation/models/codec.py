@@ -193,7 +193,7 @@ def _load_folder(folder: Path, device: str) -> Codec:
     api.model_files.refuse_pointers(folder)
     config = checkpoints.read_config(folder)
     checkpoints.check_folder(folder)
-    name = _read_title(folder.parent if folder.name == "vae" else folder)
+    name = api.model_files.read_title(folder.parent if folder.name == "vae" else folder)
     match config.get("_class_name"):
         case "AutoencoderKL":
             from diffusers import AutoencoderKL
@@ -209,15 +209,6 @@ def _load_folder(folder: Path, device: str) -> Codec:
             return GlobalCodec(load_global(folder), name, device)
         case class_name:
             raise _wrong_model_error(name, str(class_name) if class_name else "")
-
-
-def _read_title(folder: Path) -> str:
-    """Return the title of a model that was trained here, or the name of its folder."""
-    try:
-        title = json.loads((folder / "studio.json").read_bytes()).get("title")
-    except api.model_files.UNREADABLE:
-        title = None
-    return title if isinstance(title, str) and title else folder.name
 
 
 def _load_pretrained(model_class: type[ModelMixin], folder: Path) -> Any:

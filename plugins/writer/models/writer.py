@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +60,7 @@ def open_writer(path: Path, device: str, dtype: torch.dtype, base: Path | None =
     """
     model = architectures.load_model(base or path, dtype, device)
     encoder = tokenizer.load_tokenizer(base or path)
-    return Writer(lora.merge_lora(model, path) if base else model, encoder, read_title(path), device)
+    return Writer(lora.merge_lora(model, path) if base else model, encoder, api.model_files.read_title(path), device)
 
 
 def load_masked_model(ctx: api.Context, choice: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -96,12 +95,3 @@ def find_model(ctx: api.Context, choice: str) -> Path:
             f"{choice} is not a language model.", "Choose a folder in the transformers format, or a GGUF file."
         )
     return path.resolve()
-
-
-def read_title(path: Path) -> str:
-    """Return the title of a model trained here; for others, the name of the folder or file."""
-    try:
-        title = json.loads((path / "studio.json").read_bytes()).get("title")
-    except api.model_files.UNREADABLE:
-        title = None
-    return title if isinstance(title, str) and title else path.name

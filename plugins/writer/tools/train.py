@@ -17,7 +17,7 @@ from studio.api.training import TrainingDefaults, TrainingParams, describe_short
 from ..generation.fill_mask import predict_words
 from ..models import architectures, gguf, lora, transformers_loader
 from ..models.tokenizer import load_tokenizer
-from ..models.writer import find_model, read_title
+from ..models.writer import find_model
 from ..training import forecast, model_card
 from ..training.bpe import encode_documents, train_tokenizer
 from ..training.documents import HELD_OUT_FRACTION, Corpus, Document, find_texts, read_content, read_folders
@@ -186,7 +186,7 @@ class WriterTrain(api.Tool):
         plan = _build_plan(params, ctx)
         model = _build_model(params, tokenizer, base, start)
         if start:
-            yield api.Notice(f"Goes on from {read_title(start)}, and keeps its rank.")
+            yield api.Notice(f"Goes on from {api.model_files.read_title(start)}, and keeps its rank.")
         mask_token = tokenizer.mask_token_id if params.kind == "masked" else None
         trainer = Trainer(model, streams, plan, ctx.checkpoint_dir, mask_token=mask_token)
 
@@ -243,7 +243,7 @@ def _save(
     data = model_card.CardData(
         title=params.title + suffix,
         training_kind=params.kind,
-        base=read_title(result.base) if result.base else "",
+        base=api.model_files.read_title(result.base) if result.base else "",
         counts=result.corpus.counts,
         tokens=result.streams.count_tokens(),
         seen_tokens=state.step * plan.batch * plan.context,

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMessageBox,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -51,14 +50,14 @@ class CaptionAllPanel(QWidget):
         self.trigger = QLineEdit()
         self.trigger.setPlaceholderText("Trigger word in front (optional)")
         labels.describe(self.trigger, "Trigger word of new captions", "A word to put in front of the new captions")
-        self.run = self._button("Caption all", "Caption these images by a model", self._toggle)
+        self.run = labels.make_button("Caption all", "Caption these images by a model", self._toggle)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         labels.describe(self.bar, "Progress of the captions")
         self.status = labels.make_label(role="dim", wrap=True)
         self.unsaved = labels.make_label(role="warning", wrap=True)
-        self.save = self._button("Save", "Write the new captions beside the images", lambda: self.save_all())
-        self.discard = self._button("Discard", "Drop all new captions", self.discard_all)
+        self.save = labels.make_button("Save", "Write the new captions beside the images", lambda: self.save_all())
+        self.discard = labels.make_button("Discard", "Drop all new captions", self.discard_all)
         self._lay_out()
         self.bar.hide()
         self.status.hide()
@@ -85,13 +84,6 @@ class CaptionAllPanel(QWidget):
         combo = Combo()
         labels.describe(combo, name, hint)
         return combo
-
-    def _button(self, text: str, hint: str, clicked: Callable[[], object]) -> QPushButton:
-        button = QPushButton(text)
-        button.setAutoDefault(False)
-        labels.describe(button, text, hint)
-        button.clicked.connect(lambda _=False: clicked())
-        return button
 
     # The tool and its models
     @property

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.state.jobs.caption_edits import CaptionEdits
 from studio.ui.widgets import labels
@@ -51,12 +51,12 @@ class CaptionPanel(QWidget):
         self.editor.setFixedHeight(96)
         self.editor.setPlaceholderText("No caption")
         labels.describe(self.editor, "Caption", "The caption of the selected image. It is saved in NAME.txt beside it")
-        self.save = self._button("Save caption", "Save this caption", self._save)
+        self.save = labels.make_button("Save caption", "Save this caption", self._save)
         self.old, self.new = self._line("Search"), self._line("Replace by")
         self.trigger, self.tag = self._line("Trigger word"), self._line("Tag")
-        self.replace = self._button("Replace in all", "Replace this text in all captions", self._replace)
-        self.add = self._button("Add to all", "Put this word in front of all captions that lack it", self._add)
-        self.remove = self._button("Remove from all", "Remove this tag from all captions", self._remove)
+        self.replace = labels.make_button("Replace in all", "Replace this text in all captions", self._replace)
+        self.add = labels.make_button("Add to all", "Put this word in front of all captions that lack it", self._add)
+        self.remove = labels.make_button("Remove from all", "Remove this tag from all captions", self._remove)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
@@ -111,13 +111,6 @@ class CaptionPanel(QWidget):
         line.setPlaceholderText(name)
         labels.describe(line, name)
         return line
-
-    def _button(self, text: str, hint: str, clicked: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text)
-        button.setAutoDefault(False)
-        labels.describe(button, text, hint)
-        button.clicked.connect(clicked)
-        return button
 
     def _add_row(self, column: QVBoxLayout, *widgets: QWidget) -> None:
         row = QHBoxLayout()

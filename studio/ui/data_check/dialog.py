@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QSize, Qt, QTimer
@@ -64,14 +63,15 @@ class DataDialog(QDialog):
         self.grid = FileGrid(self.model, FileDelegate(self._is_excluded, self._edits, self))
         self.details = labels.make_label(role="dim", wrap=True)
         self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.exclude = self._button("Exclude", "Leave the selected files out of the training", self._toggle_excluded)
+        hint = "Leave the selected files out of the training"
+        self.exclude = labels.make_button("Exclude", hint, self._toggle_excluded)
         self.captions = CaptionPanel(self._edits)
         self.caption_all = CaptionAllPanel(session, self._edits)
         self.captions.hide()
         self.caption_all.hide()
         self._refresh_timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
-        self.undo = self._button("Undo", "Undo the last change made here", session.undo.undo)
-        self.again = self._button("Check again", "Look at the files again", self.start)
+        self.undo = labels.make_button("Undo", "Undo the last change made here", session.undo.undo)
+        self.again = labels.make_button("Check again", "Look at the files again", self.start)
         self._lay_out()
         self._connect()
         self.start()
@@ -80,7 +80,7 @@ class DataDialog(QDialog):
         chips = QHBoxLayout()
         group = QButtonGroup(self)
         for name in (ALL, PROBLEMS, DUPLICATES, NO_CAPTION, NEW_CAPTION, EXCLUDED):
-            chip = self._button(name, f"Show: {name.lower()}", partial(self._set_filter, name))
+            chip = labels.make_button(name, f"Show: {name.lower()}", partial(self._set_filter, name))
             chip.setCheckable(True)
             chip.setChecked(name == ALL)
             group.addButton(chip)
@@ -104,7 +104,7 @@ class DataDialog(QDialog):
         middle = QHBoxLayout()
         middle.addWidget(self.grid, 1)
         middle.addWidget(scroll)
-        close = self._button("Close", "Close", self.close)
+        close = labels.make_button("Close", "Close", self.close)
         foot = QHBoxLayout()
         foot.addWidget(self.again)
         foot.addWidget(self.undo)
@@ -129,13 +129,6 @@ class DataDialog(QDialog):
         self.grid.selectionModel().selectionChanged.connect(lambda *_: self._show_selection())
         self._session.undo.indexChanged.connect(self._update_undo)
         self._update_undo()
-
-    def _button(self, text: str, hint: str, clicked: Callable[[], object]) -> QPushButton:
-        button = QPushButton(text)
-        button.setAutoDefault(False)
-        labels.describe(button, text, hint)
-        button.clicked.connect(lambda _=False: clicked())
-        return button
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._session.captioning.cancel()

@@ -1,11 +1,12 @@
-"""Labels in plain text, accessible names and tool tips."""
+"""Labels in plain text, buttons, accessible names and tool tips."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
 
 
 def make_label(text: str = "", role: str = "", *, wrap: bool = False, parent: QWidget | None = None) -> QLabel:
@@ -31,6 +32,15 @@ def describe(widget: QWidget, name: str, hint: str = "") -> None:
     if hint:
         widget.setAccessibleDescription(hint)
     widget.setToolTip(make_tool_tip(hint or name))
+
+
+def make_button(text: str, hint: str, clicked: Callable[[], object]) -> QPushButton:
+    """Return a button of a dialog that Enter does not press."""
+    button = QPushButton(text)
+    button.setAutoDefault(False)
+    describe(button, text, hint)
+    button.clicked.connect(lambda _=False: clicked())
+    return button
 
 
 def make_line() -> QFrame:

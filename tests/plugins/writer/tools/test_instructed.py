@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from plugins.writer.generation import chat_template, constrained
-from plugins.writer.models.writer import open_writer, read_title
+from plugins.writer.models.writer import open_writer
 from plugins.writer.tools import chat, image_prompt, rewrite, shot_list
 from plugins.writer.tools.chat import WriterChat
 from plugins.writer.tools.continue_text import WriterContinue
@@ -145,9 +145,9 @@ def test_choices_of_an_answer_begin_with_the_character_name(chat_model: Path) ->
 
 @pytest.mark.parametrize("content", ['{"title": "My tales"}', '{"title": 3}', "[]", "no"])
 def test_title_of_a_model_is_read_from_its_folder(chat_model: Path, content: str) -> None:
-    assert read_title(chat_model) == "chat"
+    assert api.model_files.read_title(chat_model) == "chat"
     (chat_model / "studio.json").write_text(content)
-    assert read_title(chat_model) == ("My tales" if "tales" in content else "chat")
+    assert api.model_files.read_title(chat_model) == ("My tales" if "tales" in content else "chat")
 
 
 def test_rewrite_needs_a_chat_template(chat_model: Path, causal_model: Path) -> None:
