@@ -69,8 +69,9 @@ def save_set(
     ModelCard(
         title=title,
         summary=f"Directions in the latent space of {api.model_card.escape(model.title)}, for *Steer*.",
+        rows_title="Set",
         rows={"GAN": model.title, "Directions": len(directions)},
         sections={"Directions": table},
     ).write(folder)
     facts = [{"name": one.name, "effect": one.effect, "side_effects": one.side_effects} for one in directions]
-    return api.Trained(folder, title, kind, {"directions": facts})
+    return api.Trained(folder, title, kind, {"directions": facts}, is_derived=True)

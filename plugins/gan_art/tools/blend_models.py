@@ -46,9 +46,10 @@ class BlendModels(api.Tool):
         ModelCard(
             title=params.title,
             summary=f"A blend of {first.title} (below {params.swap_at} px) and {second.title}.",
+            rows_title="Blend",
             rows={"Coarse layers": first.title, "Fine layers": second.title, "Swapped at": f"{params.swap_at} px"},
         ).write(folder)
-        yield api.Trained(folder, params.title, MODEL_KIND)
+        yield api.Trained(folder, params.title, MODEL_KIND, is_derived=True)
 
 
 def blend_weights(first: GanModel, second: GanModel, swap_at: int, sharpness: float) -> dict[str, Tensor]:

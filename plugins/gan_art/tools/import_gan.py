@@ -85,4 +85,6 @@ def _build_card(
         "Discriminator": "yes" if model.discriminator is not None else "no",
     }
     sections = {"What the file would have run": report} if report else {}
-    return api.model_card.ModelCard(title=title, summary="\n\n".join(summary), rows=rows, sections=sections)
+    return api.model_card.ModelCard(
+        title=title, summary="\n\n".join(summary), rows=rows, rows_title="Import", sections=sections
+    )

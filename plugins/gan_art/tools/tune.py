@@ -72,6 +72,7 @@ class Tune(api.Tool):
         ModelCard(
             title=params.title,
             summary=f"{model.title}, tuned to one image.",
+            rows_title="Tuning",
             rows={
                 "GAN": model.title,
                 "Steps": params.steps,
@@ -79,4 +80,5 @@ class Tune(api.Tool):
                 "PSNR before and after": f"{psnr[0]:.1f} dB, {psnr[1]:.1f} dB",
             },
         ).write(folder)
-        yield api.Trained(folder, params.title, MODEL_KIND, {"psnr": [round(value, 2) for value in psnr]})
+        notes = {"psnr": [round(value, 2) for value in psnr]}
+        yield api.Trained(folder, params.title, MODEL_KIND, notes, is_derived=True)
